@@ -1,0 +1,112 @@
+"""Where rows go that cannot be used: one table for each target, each row as it was received."""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F
+
+from lakehouse.errors import CommitMissingError, ImbalanceError
+from lakehouse.lake.batch import SOURCE_TYPE
+from lakehouse.lake.table import commits, create, head
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from pyspark.sql import DataFrame, SparkSession
+
+    from lakehouse.lake.batch import BadFile, Identity
+    from lakehouse.lake.table import Table
+
+STEP = "quarantine"
+_COLUMNS = (
+    f"record string, source {SOURCE_TYPE}, code string, reasons array<string>, message string, "
+    "stage string, job string, run_id string, quarantined_at timestamp"
+)
+_COMMENTS = {
+    "record": "The row as it was received: its text where there is any, else its columns as JSON; NULL for a whole file",
+    "source": "Where it came from: file and position, or topic, partition and offset",
+    "code": "Why it cannot be used, for programs",
+    "reasons": "Everything that is wrong with it, as CODE:column or CODE:rule",
+    "message": "Why it cannot be used, for people",
+    "stage": "read (as it came) or write (after the transform)",
+    "job": "The job that met it",
+    "run_id": "The run that met it",
+    "quarantined_at": "When that run put it here",
+}
+
+
+def put_aside(
+    spark: SparkSession,
+    table: Table,
+    rejected: dict[str, Sequence[DataFrame]],
+    bad_files: Sequence[BadFile],
+    identity: Identity,
+    *,
+    now: datetime,
+    expected: int,
+) -> int:
+    """Append the rows of one batch to its quarantine, once, and return the table's version.
+
+    Raises:
+        ImbalanceError: the commit holds another number of rows than was counted.
+        CommitMissingError: there is no commit.
+    """
+    schema = spark.createDataFrame([], _COLUMNS).schema
+    create(
+        spark,
+        table,
+        schema,
+        about="Rows that could not be used, as they were received",
+        comments=_COMMENTS,
+        properties={"lakehouse.mode": "append"},
+    )
+    source = f"named_struct('file', file, 'position', NULL, 'topic', NULL, 'partition', NULL, 'offset', NULL, 'ingested_at', NULL, 'run_id', '{identity.run_id}')"
+    files = spark.createDataFrame(
+        [(file.file, file.code, file.message) for file in bad_files], "file string, code string, message string"
+    )
+    as_rows = files.select(
+        F.lit(None).cast("string").alias("record"),
+        F.expr(source).cast(SOURCE_TYPE).alias("source"),
+        "code",
+        F.array("code").alias("reasons"),
+        "message",
+    )
+    parts = [
+        _stamped(frame, stage, identity, now)
+        for stage, frames in {**rejected, "read": [*rejected.get("read", ()), as_rows]}.items()
+        for frame in frames
+    ]
+    together = reduce(lambda one, other: one.unionByName(other), parts)
+    together.coalesce(1).write.format("delta").mode("append").options(
+        **identity.options(STEP, {"counts": {"quarantined": expected}})
+    ).save(table.path)
+    found = head(spark, table)
+    if found is None or not identity.made(found.note, STEP):
+        # a batch that is run again finds its rows there already: Delta passes over the second transaction
+        found = next((commit for commit in commits(spark, table, 1000) if identity.made(commit.note, STEP)), None)
+    if found is None:
+        message = f"{table.name}: the rows of batch {identity.batch} were written, yet no commit holds them"
+        raise CommitMissingError(message)
+    if found.metrics.get("numOutputRows") != expected:
+        message = (
+            f"{table.name}: {expected} rows were to be put aside, the commit holds {found.metrics.get('numOutputRows')}"
+        )
+        raise ImbalanceError(message)
+    return found.version
+
+
+def _stamped(frame: DataFrame, stage: str, identity: Identity, now: datetime) -> DataFrame:
+    return frame.select(
+        "record",
+        F.col("source").cast(SOURCE_TYPE).alias("source"),
+        "code",
+        "reasons",
+        "message",
+        F.lit(stage).alias("stage"),
+        F.lit(identity.job).alias("job"),
+        F.lit(identity.run_id).alias("run_id"),
+        F.lit(now).cast("timestamp").alias("quarantined_at"),
+    )

@@ -1,0 +1,212 @@
+"""The command line: ``lakehouse run | plan | check | doctor | show``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from lakehouse.errors import ConfigError, LakehouseError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lakehouse.run.workplace import Workplace
+
+_EXITS = """\b
+Exit codes:
+  0  done
+  1  failed
+  2  configuration: a job, an environment or a command line that cannot be run as written
+  3  quality gate: a rule with on_fail: fail was broken, and nothing was written
+  4  locked by another runner
+"""
+
+_env = click.option("--env", metavar="NAME", help="Use conf/env/NAME.yaml; else LAKEHOUSE_ENV, else local.")
+_lake = click.option("--lake", metavar="DIR", help="The lake's root, in the place of the environment's.")
+_param = click.option(
+    "--param", "params", metavar="NAME=VALUE", multiple=True, help="A value for ${param:NAME}; may be given again."
+)
+_refresh = click.option(
+    "--full-refresh", is_flag=True, help="Rebuild the target from the start, and swap it in at the end."
+)
+_json = click.option("--json", "as_json", is_flag=True, help="End stdout with the result as one line of JSON.")
+
+
+def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (_json, _refresh, _param, _lake, _env):
+        command = option(command)
+    return command
+
+
+@click.group(epilog=_EXITS, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="lakehouse")
+def cli() -> None:
+    """Lakehouse jobs on Spark and Delta: a short YAML and, where there is logic, one pure function.
+
+    JOB is a job's name in the project around here (the nearest folder upwards that holds conf/), or its YAML file.
+    """
+
+
+@cli.command(epilog=_EXITS)
+@click.argument("job")
+@_run_options
+def run(
+    job: str, env: str | None, lake: str | None, params: tuple[str, ...], full_refresh: bool, as_json: bool
+) -> NoReturn:
+    """Run JOB until nothing new is left, as ``spark-submit jobs/JOB.py`` does."""
+    _run(job, None, env=env, lake=lake, params=params, full_refresh=full_refresh, as_json=as_json)
+
+
+def submitted(file: str, transform: Callable[..., Any]) -> NoReturn:
+    """Run the job of a Python file that is running, with the options of its command line."""
+
+    @click.command(help=f"Run the job {Path(file).stem} until nothing new is left.", epilog=_EXITS)
+    @_run_options
+    def command(
+        env: str | None, lake: str | None, params: tuple[str, ...], full_refresh: bool, as_json: bool
+    ) -> NoReturn:
+        _run(file, transform, env=env, lake=lake, params=params, full_refresh=full_refresh, as_json=as_json)
+
+    command()
+    raise SystemExit(0)
+
+
+def _run(
+    job: str,
+    transform: Callable[..., Any] | None,
+    *,
+    env: str | None,
+    lake: str | None,
+    params: tuple[str, ...],
+    full_refresh: bool,
+    as_json: bool,
+) -> NoReturn:
+    from lakehouse.run.progress import Progress
+
+    progress = Progress()
+    try:
+        work = _workplace(job, env, lake, params, transform)
+        progress.start(work)
+        from lakehouse.run.runner import execute
+
+        result = execute(work, full_refresh=full_refresh, say=progress.batch)
+        progress.end(result)
+        answer, error = result.as_json(), result.error
+    except LakehouseError as failure:
+        error = failure
+        answer = {
+            "job": Path(job).stem,
+            "run_id": None,
+            "status": "failed",
+            "error": {
+                "code": failure.code,
+                "message": failure.message,
+                "hint": failure.hint,
+                "retryable": failure.retryable,
+            },
+        }
+    if error:
+        click.echo(f"{error.code}: {error}", err=True)
+    if as_json:
+        click.echo(json.dumps(answer, default=str))
+    sys.stdout.flush()
+    raise SystemExit(error.exit_code if error else 0)
+
+
+def _workplace(
+    job: str, env: str | None, lake: str | None, params: tuple[str, ...], transform: Callable[..., Any] | None = None
+) -> Workplace:
+    from lakehouse.run.workplace import prepare
+
+    return prepare(job, env=env, lake=lake, params=dict(map(_pair, params)), transform=transform)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, found, value = text.partition("=")
+    if not found or not name:
+        message = f"--param {text}: expected NAME=VALUE"
+        raise ConfigError(message)
+    return name, value
+
+
+@cli.command()
+@click.argument("job")
+@_env
+@_lake
+@_param
+def plan(job: str, env: str | None, lake: str | None, params: tuple[str, ...]) -> None:
+    """Say what a run of JOB would read, create and change. Reads nothing big, writes nothing."""
+    work = _workplace(job, env, lake, params)
+    from lakehouse.run.plan import planned
+
+    for line in planned(work):
+        click.echo(line)
+
+
+@cli.command()
+@click.argument("jobs", nargs=-1, metavar="[JOB]...")
+@_env
+def check(jobs: tuple[str, ...], env: str | None) -> None:
+    """Validate the YAML of every JOB (all of the project, where none is named) and its environment, without Spark."""
+    from lakehouse.spec.project import Project, read_any
+
+    found = [read_any(job) for job in jobs]
+    if not found:
+        project = Project.around(Path.cwd())
+        found = [(project, name) for name in project.jobs]
+    failed: list[LakehouseError] = []
+    for project, name in found:
+        try:
+            project.job(name)
+            click.echo(f"ok  {name}")
+        except ConfigError as error:
+            failed.append(error)
+            click.echo(f"BAD {name}")
+            click.echo(str(error), err=True)
+    for project in {id(project): project for project, _ in found}.values():
+        project.env(env)
+    if failed:
+        raise SystemExit(ConfigError.exit_code)
+
+
+@cli.command()
+@click.option("--fix", "mend", is_flag=True, help="Fetch what is missing and write Spark's defaults.")
+@_lake
+def doctor(mend: bool, lake: str | None) -> None:  # noqa: FBT001
+    """Say what this machine has of what a run needs, what is missing, and the mend."""
+    from lakehouse.run.doctor import examine, fix
+
+    if mend:
+        fix(say=click.echo)
+    findings = examine(lake=Path(lake) if lake else None)
+    for finding in findings:
+        click.echo(f"{'ok ' if finding.ok else 'BAD'} {finding.name}: {finding.detail}")
+        if not finding.ok:
+            click.echo(f"    mend: {finding.mend}")
+    raise SystemExit(0 if all(finding.ok for finding in findings) else 1)
+
+
+@cli.command()
+@click.argument("table")
+@_env
+@_lake
+def show(table: str, env: str | None, lake: str | None) -> None:
+    """Show TABLE (schema.table): its columns, its version, and the last runs that wrote it."""
+    from lakehouse.run.show import shown
+
+    for line in shown(table, env=env, lake=lake):
+        click.echo(line)
+
+
+def main() -> NoReturn:
+    """The entry point: errors of this library end in one message and their exit code."""
+    try:
+        cli(standalone_mode=True)
+    except LakehouseError as error:
+        click.echo(f"{error.code}: {error}", err=True)
+        raise SystemExit(error.exit_code) from None
+    raise SystemExit(0)

@@ -1,0 +1,274 @@
+"""Every error that this library raises on purpose.
+
+LakehouseError
+├── ConfigError                exit 2   a job, an environment or a command line that cannot be run as written
+│   ├── InvalidConfigError              one or more problems in a file, each with its line
+│   ├── JobNotFoundError                no such job in this project
+│   ├── TransformMismatchError          the parameters of transform() are not the names of the sources
+│   └── UndefinedReferenceError                 ${env:…} or ${param:…} that nothing defines
+├── SetupError                 exit 1   the machine lacks something; `lakehouse doctor --fix` mends most of them
+│   ├── JavaMissingError, JavaVersionError
+│   ├── JarMissingError, JarHashError
+│   └── LakeNotWritableError
+├── SourceError                exit 1   what was to be read
+│   ├── SourceNotFoundError, SourceEmptyError
+│   ├── FileUnreadableError, FileChangedError
+│   ├── NotDeltaError, NotAppendOnlyError
+│   └── ColumnMissingError
+├── WriteError                 exit 1   what was to be written
+│   ├── SchemaDriftError, TypeChangeError, LayoutChangeError, KeyMissingError
+│   ├── CommitMissingError
+│   └── WriteConflictError              retryable
+├── TransformError             exit 1   the job's own code raised
+├── CheckpointError            exit 1   the checkpoint belongs to something else, or does not fit the table
+├── ImbalanceError             exit 1   the counts of a batch do not add up, or differ from the commit
+├── QualityGateError           exit 3   a rule with `on_fail: fail` was broken
+└── LockedError                exit 4   another runner holds the job                         retryable
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class LakehouseError(Exception):
+    """Base of every error that this library raises on purpose.
+
+    Attributes:
+        code: a stable name for programs, such as ``FILE_UNREADABLE``.
+        hint: what to do about it, in one sentence; empty where there is nothing to say.
+        retryable: whether the same run may succeed later with nothing changed by hand.
+        exit_code: what the command line returns.
+    """
+
+    code: ClassVar[str] = "FAILED"
+    retryable: ClassVar[bool] = False
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+    @property
+    def message(self) -> str:
+        """What happened, without the hint."""
+        return str(self.args[0])
+
+    def __str__(self) -> str:
+        """The message, then the hint on a line of its own."""
+        return f"{self.message}\n  hint: {self.hint}" if self.hint else self.message
+
+
+class ConfigError(LakehouseError):
+    """A job, an environment or a command line that cannot be run as written."""
+
+    code = "CONFIG"
+    exit_code = 2
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """One thing wrong in a file: where it is, what was expected, and the nearest valid name.
+
+    Lines and columns count from 1. ``field`` is the dotted path, such as ``sources.orders.path``.
+    """
+
+    file: str
+    line: int
+    column: int
+    field: str
+    message: str
+
+    def __str__(self) -> str:
+        """``file:line:column: field: message``, as editors and terminals make it a link."""
+        where = f"{self.file}:{self.line}:{self.column}"
+        return f"{where}: {self.field}: {self.message}" if self.field else f"{where}: {self.message}"
+
+
+class InvalidConfigError(ConfigError):
+    """One or more problems in configuration files, all of them at once."""
+
+    code = "CONFIG_INVALID"
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = sorted(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class JobNotFoundError(ConfigError):
+    """No such job in this project."""
+
+    code = "JOB_NOT_FOUND"
+
+
+class TransformMismatchError(ConfigError):
+    """The parameters of ``transform`` are not the names of the sources."""
+
+    code = "TRANSFORM_MISMATCH"
+
+
+class UndefinedReferenceError(ConfigError):
+    """A reference such as ``${env:NAME}`` or ``${param:NAME}`` that nothing defines."""
+
+    code = "REFERENCE_UNDEFINED"
+
+
+class SetupError(LakehouseError):
+    """The machine lacks something that a run needs."""
+
+    code = "SETUP"
+
+
+class JavaMissingError(SetupError):
+    """No Java was found."""
+
+    code = "JAVA_MISSING"
+
+
+class JavaVersionError(SetupError):
+    """The Java that was found is not one that Spark runs on."""
+
+    code = "JAVA_VERSION"
+
+
+class JarMissingError(SetupError):
+    """A jar of the lock is not there, or could not be fetched."""
+
+    code = "JAR_MISSING"
+
+
+class JarHashError(SetupError):
+    """A jar's bytes are not those of the lock."""
+
+    code = "JAR_HASH"
+
+
+class LakeNotWritableError(SetupError):
+    """The lake's folder cannot be made or written."""
+
+    code = "LAKE_NOT_WRITABLE"
+
+
+class SourceError(LakehouseError):
+    """Something that was to be read."""
+
+    code = "SOURCE"
+
+
+class SourceNotFoundError(SourceError):
+    """The path or table of a source does not exist."""
+
+    code = "SOURCE_NOT_FOUND"
+
+
+class SourceEmptyError(SourceError):
+    """A folder that has never held a file: most often a wrong path."""
+
+    code = "SOURCE_EMPTY"
+
+
+class FileUnreadableError(SourceError):
+    """A file that cannot be read as what it is said to be."""
+
+    code = "FILE_UNREADABLE"
+
+
+class FileChangedError(SourceError):
+    """A file that was rewritten under its name after it was read."""
+
+    code = "FILE_CHANGED"
+
+
+class NotDeltaError(SourceError):
+    """A folder that was to be a Delta table and is not."""
+
+    code = "NOT_DELTA"
+
+
+class NotAppendOnlyError(SourceError):
+    """A table read as a stream in which rows were changed or removed."""
+
+    code = "NOT_APPEND_ONLY"
+
+
+class ColumnMissingError(SourceError):
+    """A column that the contract declares is not in the source at all."""
+
+    code = "COLUMN_MISSING"
+
+
+class TransformError(LakehouseError):
+    """The job's own ``transform`` raised, or returned something that is not a DataFrame."""
+
+    code = "TRANSFORM_FAILED"
+
+
+class WriteError(LakehouseError):
+    """Something that was to be written."""
+
+    code = "WRITE"
+
+
+class SchemaDriftError(WriteError):
+    """Columns that the table lacks, under ``evolve: strict``."""
+
+    code = "SCHEMA_DRIFT"
+
+
+class TypeChangeError(WriteError):
+    """A column whose type is not the table's, and cannot be made so without loss."""
+
+    code = "TYPE_CHANGE"
+
+
+class LayoutChangeError(WriteError):
+    """``partition_by`` or ``cluster_by`` differ from the table's."""
+
+    code = "LAYOUT_CHANGE"
+
+
+class KeyMissingError(WriteError):
+    """A column named in ``keys``, ``sequence_by``, ``partition_by`` … is not in what transform() made."""
+
+    code = "KEY_MISSING"
+
+
+class CommitMissingError(WriteError):
+    """The write returned, yet the table has no commit of this batch: it was skipped without a word."""
+
+    code = "COMMIT_MISSING"
+
+
+class WriteConflictError(WriteError):
+    """Another writer changed the table between the probe and the commit."""
+
+    code = "WRITE_CONFLICT"
+    retryable = True
+
+
+class CheckpointError(LakehouseError):
+    """The checkpoint belongs to another job, or does not fit the table."""
+
+    code = "CHECKPOINT"
+
+
+class ImbalanceError(LakehouseError):
+    """The counts of a batch do not add up, or differ from what the commit did."""
+
+    code = "IMBALANCE"
+
+
+class QualityGateError(LakehouseError):
+    """A rule with ``on_fail: fail`` was broken."""
+
+    code = "QUALITY_GATE"
+    exit_code = 3
+
+
+class LockedError(LakehouseError):
+    """Another runner holds the job."""
+
+    code = "LOCKED"
+    retryable = True
+    exit_code = 4

@@ -1,0 +1,1 @@
+"""What every stage stands on: a Delta table, a frame, a checkpoint, files on disk."""

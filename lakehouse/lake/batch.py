@@ -1,0 +1,79 @@
+"""What the stages hand to each other: the rows of one batch, and which batch of which run it is."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pyspark.sql import DataFrame
+
+SOURCE = "_source"
+"""Where a row came from."""
+
+SOURCE_TYPE = (
+    "struct<file:string,position:bigint,topic:string,partition:int,offset:bigint,ingested_at:timestamp,run_id:string>"
+)
+
+RAW, CODE, MESSAGE = "__raw", "__code", "__message"
+"""Beside a row that was read: its text as received (NULL where the columns are all there is), and why it cannot be used."""
+
+
+@dataclass(frozen=True)
+class BadFile:
+    """A file that cannot be read as a whole; it counts as one row read and one quarantined."""
+
+    file: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """What a source brought: its rows with ``_source``, ``__raw``, ``__code`` and ``__message``, evaluated once."""
+
+    rows: DataFrame
+    bad_files: tuple[BadFile, ...] = ()
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which batch of which job this is: it travels in every commit that the batch makes.
+
+    ``stream`` is the checkpoint's own id. A new checkpoint counts its batches from 0 again, so an id made of the job's
+    name would take its first batches for old ones. For a job with no incremental source it is a digest of the code and
+    of the versions that were read, and ``incremental`` is false. ``inputs`` is what was read, ``rows`` the counts of it
+    that are known before the write.
+    """
+
+    job: str
+    run_id: str
+    stream: str
+    batch: int
+    incremental: bool = True
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    rows: Mapping[str, int] = field(default_factory=dict)
+
+    def options(self, step: str, note: Mapping[str, Any], *, once: bool = True) -> dict[str, str]:
+        """The writer's options for one commit of the batch: its note, and (``once``) the transaction that Delta makes once."""
+        noted = {
+            "job": self.job,
+            "run_id": self.run_id,
+            "stream": self.stream,
+            "batch": self.batch,
+            "step": step,
+            "inputs": self.inputs,
+            "rows": self.rows,
+            **note,
+        }
+        options = {"userMetadata": json.dumps({"lakehouse": noted}, default=str, sort_keys=True)}
+        if once:
+            options |= {"txnAppId": f"lakehouse/{self.stream}/{step}", "txnVersion": str(self.batch)}
+        return options
+
+    def made(self, note: Mapping[str, Any], step: str) -> bool:
+        """Whether a commit's note says that it is this batch's."""
+        return (note.get("stream"), note.get("batch"), note.get("step")) == (self.stream, self.batch, step)

@@ -1,0 +1,68 @@
+"""What a streaming checkpoint says: whose it is, and what each batch read."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lakehouse.errors import CheckpointError
+from lakehouse.lake.storage import plain_path, read_lines, write_text
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The folder in which Structured Streaming keeps a job's progress.
+
+    Spark's own files there are read, never written: ``metadata`` (the checkpoint's id), ``offsets/N`` (what batch N
+    reads) and ``sources/0`` (which files); their form has been the same since Spark 2.
+    """
+
+    path: str
+
+    def id(self, spark: SparkSession) -> str | None:
+        """The checkpoint's own id, new with every new checkpoint; None before the first run."""
+        lines = read_lines(spark, f"{self.path}/metadata")
+        return str(json.loads(lines[0])["id"]) if lines else None
+
+    def claim(self, spark: SparkSession, owner: dict[str, str]) -> None:
+        """Make the checkpoint the owner's, or hold the owner against the one it has.
+
+        Raises:
+            CheckpointError: it belongs to another job, source or target.
+        """
+        lines = read_lines(spark, f"{self.path}/owner.json")
+        if lines is None:
+            if self.id(spark):
+                message = f"{self.path} is a checkpoint that this library did not make"
+                raise CheckpointError(message, hint="move it away; the job then reads its source from the start")
+            write_text(spark, f"{self.path}/owner.json", json.dumps(owner))
+            return
+        found = json.loads(lines[0])
+        different = [
+            f"{key} is {found.get(key)}, not {value}" for key, value in owner.items() if found.get(key) != value
+        ]
+        if different:
+            message = f"{self.path} belongs to another job or source: {'; '.join(different)}"
+            hint = "undo the change, or rebuild the target from the start with --full-refresh"
+            raise CheckpointError(message, hint=hint)
+
+    def offset(self, spark: SparkSession, batch: int) -> dict[str, Any]:
+        """Where the batch ends in its source; empty where nothing is known."""
+        lines = read_lines(spark, f"{self.path}/offsets/{batch}") or []
+        return dict(json.loads(lines[-1])) if lines and lines[-1].startswith("{") else {}
+
+    def files(self, spark: SparkSession) -> dict[str, tuple[int, int]]:
+        """Every file that was ever taken up: path to (modification time in ms, number of its log entry)."""
+        lines = read_lines(spark, f"{self.path}/sources/0") or []
+        found = (json.loads(line) for line in lines if line.startswith("{"))
+        return {plain_path(entry["path"], encoded=True): (entry["timestamp"], entry["batchId"]) for entry in found}
+
+    def files_of(self, spark: SparkSession, batch: int) -> dict[str, int]:
+        """The files of one batch, also those that Spark passes over: path to modification time in ms."""
+        end = self.offset(spark, batch).get("logOffset", -1)
+        start = self.offset(spark, batch - 1).get("logOffset", -1) if batch else -1
+        return {path: modified for path, (modified, entry) in self.files(spark).items() if start < entry <= end}

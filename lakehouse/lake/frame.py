@@ -1,0 +1,55 @@
+"""Small things every stage does to a DataFrame."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F
+from pyspark.sql.types import MapType
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pyspark.sql import Column, DataFrame
+    from pyspark.sql.types import DataType
+
+
+def quoted(name: str) -> str:
+    """A column's name as SQL, whatever is in it."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+def col(name: str) -> Column:
+    """The column of that very name: dots in it are not fields."""
+    return F.col(quoted(name))
+
+
+def literal(text: str) -> str:
+    """A text as an SQL string, whatever is in it."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def materialise(frame: DataFrame) -> DataFrame:
+    """Evaluate once and keep: two uses of a frame that is not kept are two evaluations, which may differ."""
+    return frame.localCheckpoint(eager=True)
+
+
+def row_hash(frame: DataFrame, columns: Sequence[str]) -> Column:
+    """A 64-bit hash over the columns, in their order; NULL is a value of its own in each place.
+
+    xxhash64 passes over a NULL, so each value is preceded by whether it is one: ('a', NULL, 'b') and ('a', 'b', NULL)
+    differ. Two different rows share a hash once in 2^64.
+    """
+    parts: list[Column] = []
+    for name in columns:
+        value = col(name)
+        if isinstance(frame.schema[name].dataType, MapType):
+            value = F.array_sort(F.map_entries(value))
+        parts += [value.isNull(), value]
+    return F.xxhash64(*parts) if parts else F.lit(0)
+
+
+def sql_type(kind: DataType) -> str:
+    """The type as SQL writes it."""
+    return kind.simpleString()

@@ -1,0 +1,70 @@
+"""Where things are in a lake."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lakehouse.errors import LakeNotWritableError
+from lakehouse.lake.checkpoint import Checkpoint
+from lakehouse.lake.frame import quoted
+from lakehouse.lake.storage import local
+from lakehouse.lake.table import Table
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+@dataclass(frozen=True)
+class Lake:
+    """A lake's root folder, and the catalog that its tables are registered in, if any."""
+
+    root: str
+    catalog: str | None = None
+
+    def table(self, name: str) -> Table:
+        """The table ``schema.table``: the folder ``<root>/<schema>/<table>``."""
+        return Table(name, f"{self.root}/{name.replace('.', '/')}")
+
+    def quarantine(self, name: str) -> Table:
+        """Where rows go that the table ``name`` could not take."""
+        return self.table(f"quarantine.{name.replace('.', '_')}")
+
+    @property
+    def ledger(self) -> Table:
+        """Every batch and run of every job."""
+        return self.table("ops.runs")
+
+    def checkpoint(self, job: str) -> Checkpoint:
+        """The progress of a job."""
+        return Checkpoint(f"{self.root}/_checkpoints/{job}")
+
+    def writable(self) -> None:
+        """Make the root, where it is a folder of this machine.
+
+        Raises:
+            LakeNotWritableError: it cannot be made or written.
+        """
+        place = local(self.root)
+        if place is None:
+            return
+        try:
+            (place / "_checkpoints").mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=place):
+                pass
+        except OSError as error:
+            message = f"the lake {self.root} cannot be written: {os.strerror(error.errno or 0)}"
+            raise LakeNotWritableError(
+                message, hint="make the folder writable, or choose another by --lake or the environment's lake:"
+            ) from None
+
+    def register(self, spark: SparkSession, table: Table) -> None:
+        """Give the table its name in the catalog, if the environment has one."""
+        if self.catalog:
+            schema, name = table.name.split(".")
+            spark.sql(f"CREATE SCHEMA IF NOT EXISTS {quoted(self.catalog)}.{quoted(schema)}")
+            spark.sql(
+                f"CREATE TABLE IF NOT EXISTS {quoted(self.catalog)}.{quoted(schema)}.{quoted(name)} USING DELTA LOCATION '{table.path}'"
+            )

@@ -1,0 +1,113 @@
+"""Small files beside the tables, and listings: by Python where the path is this machine's, else by Spark."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from pyspark.sql import functions as F
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pyspark.sql import DataFrame, SparkSession
+
+LISTING = "path string, modificationTime timestamp, length bigint, content binary"
+"""The schema of Spark's ``binaryFile`` source; only what is selected of it is read."""
+
+
+@dataclass(frozen=True, order=True)
+class FileEntry:
+    """One file: its path (decoded, without ``file:``), its modification time in ms since 1970, its length in bytes."""
+
+    path: str
+    modified_ms: int
+    bytes: int
+
+
+def plain_path(uri: str, *, encoded: bool) -> str:
+    """A path as people write it: without the scheme where it is this machine's."""
+    text = unquote(uri) if encoded else uri
+    if text.startswith("file:"):
+        return "/" + text.removeprefix("file:").lstrip("/")
+    return text
+
+
+def local(path: str) -> Path | None:
+    """The path for Python, or None where only Spark can reach it."""
+    plain = plain_path(path, encoded=False)
+    return None if "://" in plain else Path(plain)
+
+
+def list_files(spark: SparkSession, folder: str, pattern: str) -> list[FileEntry]:
+    """Every file below the folder whose name matches, sorted; names that begin with ``_`` or ``.`` are hidden, as in Spark.
+
+    Where only Spark can reach the folder, files of zero bytes are not listed: its file sources pass over them.
+    """
+    root = local(folder)
+    if root is not None:
+        return sorted(_walk(root, pattern))
+    found = listing(
+        spark.read.format("binaryFile")
+        .schema(LISTING)
+        .option("recursiveFileLookup", "true")
+        .option("pathGlobFilter", pattern)
+        .load(folder)
+    )
+    return entries(found)
+
+
+def listing(found: DataFrame) -> DataFrame:
+    """A ``binaryFile`` frame without the content, which then is not read."""
+    return found.select("path", F.unix_millis("modificationTime").alias("modified_ms"), F.col("length").alias("bytes"))
+
+
+def entries(found: DataFrame) -> list[FileEntry]:
+    """A listing, collected and sorted."""
+    return sorted(FileEntry(plain_path(row.path, encoded=False), row.modified_ms, row.bytes) for row in found.collect())
+
+
+def _walk(folder: Path, pattern: str) -> Iterator[FileEntry]:
+    with os.scandir(folder) as found:
+        for entry in found:
+            if entry.name.startswith(("_", ".")):
+                continue
+            if entry.is_dir():
+                yield from _walk(Path(entry.path), pattern)
+            elif Path(entry.name).match(pattern):
+                stat = entry.stat()
+                yield FileEntry(str(Path(entry.path)), stat.st_mtime_ns // 1_000_000, stat.st_size)
+
+
+def read_lines(spark: SparkSession, path: str) -> list[str] | None:
+    """The lines of a small text file, or of all files of a folder; None where there is nothing."""
+    place = local(path)
+    if place is None:
+        try:
+            return [row.value for row in spark.read.text(path).collect()]
+        except Exception as error:
+            if "PATH_NOT_FOUND" in str(error):
+                return None
+            raise
+    if place.is_dir():
+        names = sorted(name for name in os.listdir(place) if not name.startswith(("_", ".")))
+        return [line for name in names for line in (place / name).read_text("utf-8").splitlines()]
+    return place.read_text("utf-8").splitlines() if place.is_file() else None
+
+
+def write_text(spark: SparkSession, path: str, text: str) -> None:
+    """Write one small text, whole or not at all; where only Spark can reach, as a folder of one file."""
+    place = local(path)
+    if place is None:
+        spark.createDataFrame([(text,)], "value string").coalesce(1).write.mode("overwrite").text(path)
+        return
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=place.parent, prefix=".", delete=False) as beside:
+        beside.write(text)
+        beside.flush()
+        os.fsync(beside.fileno())
+    os.replace(beside.name, place)

@@ -1,0 +1,185 @@
+"""One Delta table: where it is, what its commits say, and how it is made."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pyspark.errors import AnalysisException
+
+from lakehouse.errors import NotDeltaError, SourceNotFoundError
+from lakehouse.lake.frame import literal, quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql.types import StructType
+
+_HOUSEKEEPING = {
+    "OPTIMIZE",
+    "VACUUM START",
+    "VACUUM END",
+    "SET TBLPROPERTIES",
+    "UNSET TBLPROPERTIES",
+    "CHANGE COLUMN",
+    "COMPUTE STATS",
+    "REORG",
+}
+"""Operations that change no row."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table's name (``schema.table``) and its folder."""
+
+    name: str
+    path: str
+
+    @property
+    def sql(self) -> str:
+        """The table as SQL names it, by its path."""
+        return f"delta.{quoted(self.path)}"
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One version of a table: what made it, its metrics, and what this library noted in it (empty for others' commits)."""
+
+    version: int
+    operation: str
+    metrics: dict[str, int] = field(default_factory=dict)
+    note: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def changes_rows(self) -> bool:
+        """Whether rows may be other than before."""
+        return self.operation not in _HOUSEKEEPING
+
+
+def commits(spark: SparkSession, table: Table, limit: int) -> list[Commit]:
+    """The newest commits, newest first; none where there is no such table."""
+    try:
+        rows = (
+            spark.sql(f"DESCRIBE HISTORY {table.sql} LIMIT {limit}")
+            .select("version", "operation", "operationMetrics", "userMetadata")
+            .collect()
+        )
+    except AnalysisException as error:
+        if error.getCondition() in (
+            "DELTA_TABLE_ONLY_OPERATION",
+            "DELTA_TABLE_NOT_FOUND",
+            "DELTA_MISSING_DELTA_TABLE",
+            "PATH_NOT_FOUND",
+            "DELTA_PATH_DOES_NOT_EXIST",
+        ):
+            return []
+        raise
+    return [Commit(row.version, row.operation, _numbers(row.operationMetrics), _note(row.userMetadata)) for row in rows]
+
+
+def head(spark: SparkSession, table: Table) -> Commit | None:
+    """The newest commit; None where there is no such table."""
+    return next(iter(commits(spark, table, 1)), None)
+
+
+def _numbers(metrics: Mapping[str, str] | None) -> dict[str, int]:
+    return {name: int(value) for name, value in (metrics or {}).items() if value.lstrip("-").isdigit()}
+
+
+def _note(text: str | None) -> dict[str, Any]:
+    try:
+        return dict(json.loads(text or "{}").get("lakehouse", {}))
+    except (ValueError, TypeError, AttributeError):
+        return {}
+
+
+def read_table(spark: SparkSession, table: Table, version: int | None = None) -> DataFrame:
+    """The table as it is, or as it was at a version.
+
+    Raises:
+        SourceNotFoundError: nothing is there; NotDeltaError: something else is there.
+    """
+    reader = spark.read.format("delta")
+    if version is not None:
+        reader = reader.option("versionAsOf", version)
+    with_table = f"{table.name} ({table.path})"
+    try:
+        frame = reader.load(table.path)
+        frame.schema  # noqa: B018 -- resolves the table now, on Spark Connect too
+    except AnalysisException as error:
+        if error.getCondition() == "PATH_NOT_FOUND":
+            message = f"no table {with_table}"
+            raise SourceNotFoundError(
+                message, hint="run the job that makes it, or look at the name and at --lake"
+            ) from None
+        if error.getCondition() in ("DELTA_TABLE_NOT_FOUND", "DELTA_MISSING_DELTA_TABLE", "DELTA_TABLE_ONLY_OPERATION"):
+            message = f"{with_table} is not a Delta table"
+            raise NotDeltaError(message, hint="something else lies in its folder") from None
+        raise
+    return frame
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a table is laid out; at most one of the two is set."""
+
+    partition_by: tuple[str, ...] = ()
+    cluster_by: tuple[str, ...] = ()
+
+
+def layout(spark: SparkSession, table: Table) -> Layout:
+    """How the table is laid out now."""
+    properties = {row.key: row.value for row in spark.sql(f"SHOW TBLPROPERTIES {table.sql}").collect()}
+    clustering = json.loads(properties.get("clusteringColumns", "[]"))
+    rows = [row.col_name for row in spark.sql(f"DESCRIBE TABLE {table.sql}").collect()]
+    partitions: list[str] = []
+    if "# Partition Information" in rows:
+        partitions = rows[rows.index("# Partition Information") + 2 :]
+        partitions = partitions[: partitions.index("")] if "" in partitions else partitions
+    return Layout(tuple(partitions), tuple(".".join(parts) for parts in clustering))
+
+
+def create(
+    spark: SparkSession,
+    table: Table,
+    schema: StructType,
+    *,
+    about: str = "",
+    comments: Mapping[str, str] | None = None,
+    partition_by: Sequence[str] = (),
+    cluster_by: Sequence[str] = (),
+    properties: Mapping[str, str] | None = None,
+) -> None:
+    """Make an empty table; one that is there already stays as it is.
+
+    Raises:
+        NotDeltaError: the folder holds something else.
+    """
+    notes = {name.lower(): text for name, text in (comments or {}).items()}
+    columns = [
+        f"{quoted(column.name)} {column.dataType.simpleString()}"
+        + (f" COMMENT {literal(notes[column.name.lower()])}" if column.name.lower() in notes else "")
+        for column in schema.fields
+    ]
+    statement = [f"CREATE TABLE IF NOT EXISTS {table.sql} ({', '.join(columns)}) USING DELTA"]
+    if partition_by:
+        statement.append(f"PARTITIONED BY ({', '.join(map(quoted, partition_by))})")
+    if cluster_by:
+        statement.append(f"CLUSTER BY ({', '.join(map(quoted, cluster_by))})")
+    if about:
+        statement.append(f"COMMENT {literal(about)}")
+    if properties:
+        statement.append(
+            "TBLPROPERTIES ("
+            + ", ".join(f"{literal(name)} = {literal(value)}" for name, value in properties.items())
+            + ")"
+        )
+    try:
+        spark.sql(" ".join(statement))
+    except AnalysisException as error:
+        if error.getCondition() in ("DELTA_CREATE_TABLE_WITH_NON_EMPTY_LOCATION", "DELTA_MISSING_TRANSACTION_LOG"):
+            message = f"{table.name}: {table.path} is not a Delta table and not empty"
+            raise NotDeltaError(message, hint="give the table another name, or move what lies there") from None
+        raise

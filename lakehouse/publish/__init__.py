@@ -1,0 +1,1 @@
+"""5. After the commit: what happened is said."""

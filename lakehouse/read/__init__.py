@@ -1,0 +1,1 @@
+"""1. A source becomes rows, each with where it came from."""

@@ -1,0 +1,42 @@
+"""What the file formats share: a path that is no pattern, and columns that tell where in a file a record stands."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from pyspark.sql import Column, DataFrame
+
+    from lakehouse.lake.batch import BadFile
+
+    Scan = Callable[[Sequence[str]], DataFrame]
+    Groups = tuple[list[tuple[Sequence[str], Scan]], Iterable[BadFile]]
+
+URI, BLOCK, ORDINAL = "__uri", "__block", "__ordinal"
+
+
+class Unreadable(Exception):  # noqa: N818 -- a verdict on one file, never seen by users
+    """The file is not what it is said to be."""
+
+
+def place() -> list[Column]:
+    """Where a record stands: its file, the start of the split that held it, and a number that grows within the split.
+
+    One task reads a split from front to back, so numbers of one split are consecutive; the ordinal in the file
+    follows once every split's count is known. They must be taken in the scan itself, before any shuffle.
+    """
+    return [
+        F.col("_metadata.file_path").alias(URI),
+        F.col("_metadata.file_block_start").alias(BLOCK),
+        F.monotonically_increasing_id().alias(ORDINAL),
+    ]
+
+
+def glob_escaped(path: str) -> str:
+    """The path as Spark must be given it: it takes ``* ? [ ] { }`` and backslashes for a pattern."""
+    return re.sub(r"([\\*?\[\]{}])", r"\\\1", path)

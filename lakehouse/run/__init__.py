@@ -1,0 +1,1 @@
+"""A job, run: the session, the five calls, and what a person asks before and after."""

@@ -1,0 +1,233 @@
+"""One batch, through the five calls: read, check, transform, write, publish."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from lakehouse.check.contract import check, required
+from lakehouse.check.quarantine import STEP as QUARANTINE
+from lakehouse.check.quarantine import put_aside
+from lakehouse.errors import ConfigError, LakehouseError, TransformError
+from lakehouse.lake.frame import col, materialise
+from lakehouse.lake.table import commits, head, read_table
+from lakehouse.publish.ledger import Event, Rows, record
+from lakehouse.spec.source import FilesSource
+from lakehouse.write import write
+from lakehouse.write.commit import WriteResult, earlier, result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from pyspark.sql import SparkSession
+
+    from lakehouse.lake.batch import Arrived, Identity
+    from lakehouse.lake.table import Commit, Table
+    from lakehouse.run.workplace import Workplace
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one batch did."""
+
+    number: int
+    status: Literal["done", "replayed"]
+    rows: Rows
+    written: WriteResult
+    rules: Mapping[str, int] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+class Clock:
+    """Seconds by stage."""
+
+    def __init__(self) -> None:
+        """All at zero."""
+        self.seconds: Counter[str] = Counter()
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add the time that the block takes to a stage."""
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] += time.perf_counter() - begin
+
+    def rounded(self) -> dict[str, float]:
+        """The seconds, to the millisecond."""
+        return {name: round(seconds, 3) for name, seconds in self.seconds.items()}
+
+
+def pinned(work: Workplace, spark: SparkSession, identity: Identity, *, may_be_replay: bool) -> dict[str, int]:
+    """The version of each static source for this batch, fixed before it is read.
+
+    Where an earlier attempt at the batch already put rows aside, it fixed them: a batch has one set of inputs.
+    """
+    if may_be_replay and work.job.statics:
+        quarantine = work.lake.quarantine(work.job.write.table)
+        made = next(
+            (commit for commit in commits(spark, quarantine, 100) if identity.made(commit.note, QUARANTINE)), None
+        )
+        if made:
+            return {name: made.note["inputs"][name]["version"] for name in work.job.statics}
+    return {name: _newest(spark, work.lake.table(source.table)).version for name, source in work.job.statics.items()}
+
+
+def _newest(spark: SparkSession, table: Table) -> Commit:
+    newest = head(spark, table)
+    if newest is None:
+        read_table(spark, table)
+        message = f"{table.name} has no commit"
+        raise LakehouseError(message)
+    return newest
+
+
+def process(
+    work: Workplace,
+    spark: SparkSession,
+    identity: Identity,
+    versions: Mapping[str, int],
+    arrive: Callable[[], Arrived] | None,
+    *,
+    target: Table,
+    may_be_replay: bool,
+) -> Outcome:
+    """Run one batch, and write it into the ledger.
+
+    The quarantine is committed before the target, and the target before the ledger: so a batch whose target is
+    committed lacks nothing but its row in the ledger, and one that is not is run again whole.
+    """
+    begin = datetime.now(UTC)
+    statics = {name: {"table": source.table, "version": versions[name]} for name, source in work.job.statics.items()}
+    identity = replace(identity, inputs={**identity.inputs, **statics})
+    made = earlier(spark, target, identity) if may_be_replay else None
+    outcome = _again(made, identity) if made else _through(work, spark, identity, versions, arrive, target)
+    event = Event(
+        "batch",
+        work.job.job,
+        identity.run_id,
+        outcome.status,
+        begin,
+        target=target.name,
+        path=target.path,
+        batch=identity.batch,
+        stream=identity.stream,
+        inputs=identity.inputs,
+        rows=outcome.rows,
+        rules=outcome.rules,
+        version=outcome.written.version,
+        rows_added=outcome.written.rows_added,
+        rows_removed=outcome.written.rows_removed,
+        seconds=outcome.seconds,
+    )
+    record(spark, work.lake.ledger, event)
+    return outcome
+
+
+def _again(made: Commit, identity: Identity) -> Outcome:
+    """The outcome of a batch that an earlier attempt committed, from what it noted in its commit."""
+    written = result(made, replayed=True)
+    return Outcome(identity.batch, "replayed", _rows(made.note["rows"], written).balance(), written)
+
+
+def _rows(known: Mapping[str, int], written: WriteResult) -> Rows:
+    fates = {name: count for name, count in asdict(written).items() if name in Rows.__dataclass_fields__}
+    return Rows(**{**known, **fates})
+
+
+def _through(
+    work: Workplace,
+    spark: SparkSession,
+    identity: Identity,
+    versions: Mapping[str, int],
+    arrive: Callable[[], Arrived] | None,
+    target: Table,
+) -> Outcome:
+    clock, now = Clock(), datetime.now(UTC)
+    frames = {
+        name: read_table(spark, work.lake.table(source.table), versions[name])
+        for name, source in work.job.statics.items()
+    }
+    known: dict[str, int] = {}
+    rules: Mapping[str, int] = {}
+    aside: dict[str, list[DataFrame]] = {"read": [], "write": []}
+    bad_files = ()
+    if arrive is not None and work.job.stream:
+        name, source = work.job.stream
+        with clock.stage("read"):
+            arrived = arrive()
+        with clock.stage("check"):
+            checked = check(arrived, source.contract, missing="null" if isinstance(source, FilesSource) else "error")
+        frames[name], bad_files, rules = checked.accepted, arrived.bad_files, checked.broken
+        known = {
+            "read": checked.read,
+            "accepted": checked.kept,
+            "quarantined": checked.quarantined,
+            "dropped": checked.dropped,
+        }
+        if checked.quarantined > len(bad_files):
+            aside["read"].append(checked.rejected)
+    produced = None
+    if arrive is None or known["accepted"]:
+        with clock.stage("transform"):
+            produced = _transformed(work, frames)
+            produced, counted, rejected = _writable(work, produced)
+            known |= counted
+        if counted["rejected"]:
+            aside["write"].append(rejected)
+    identity = replace(identity, rows=known)
+    put = known.get("quarantined", 0) + known.get("rejected", 0)
+    if put:
+        with clock.stage("quarantine"):
+            quarantine = work.lake.quarantine(work.job.write.table)
+            put_aside(spark, quarantine, aside, bad_files, identity, now=now, expected=put)
+    with clock.stage("write"):
+        if produced is None:
+            newest = head(spark, target)
+            written = WriteResult(version=newest.version if newest else None)
+        else:
+            written = write(produced, work.job.write, target=target, identity=identity, about=work.job.about)
+    return Outcome(identity.batch, "done", _rows(known, written).balance(), written, rules, clock.rounded())
+
+
+def _transformed(work: Workplace, frames: Mapping[str, DataFrame]) -> DataFrame:
+    """What the job's code makes of the rows, evaluated once."""
+    if work.transform is None:
+        return next(iter(frames.values()))
+    try:
+        produced: Any = work.transform(**frames)
+        if isinstance(produced, DataFrame):
+            return materialise(produced)
+    except Exception as error:
+        message = f"transform() of {work.job.job} failed: {type(error).__name__}: {str(error).strip().splitlines()[0]}"
+        raise TransformError(message) from error
+    message = f"transform() of {work.job.job} returned {type(produced).__name__}, not a DataFrame"
+    raise TransformError(message)
+
+
+def _writable(work: Workplace, produced: DataFrame) -> tuple[DataFrame, dict[str, int], DataFrame]:
+    """The rows that have what the write needs of each, how many there are, and those that have not."""
+    if own := [name for name in produced.columns if name.startswith("__")]:
+        message = (
+            f"transform() of {work.job.job} made a column {own[0]}: names that begin with two underscores are reserved"
+        )
+        raise ConfigError(message)
+    spec = work.job.write
+    known = {name.lower() for name in produced.columns}
+    needed = [name for name in (*getattr(spec, "keys", ()), *getattr(spec, "sequence_by", ())) if name.lower() in known]
+    missing = F.lit(False)
+    for name in needed:
+        missing = missing | col(name).isNull()
+    counts = produced.agg(
+        F.count("*").alias("produced"), F.coalesce(F.sum(missing.cast("bigint")), F.lit(0)).alias("rejected")
+    ).collect()[0]
+    good, bad = required(produced, needed, [name for name in produced.columns if name != "_source"])
+    return good if needed else produced, {"produced": counts.produced, "rejected": counts.rejected}, bad

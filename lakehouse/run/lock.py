@@ -1,0 +1,44 @@
+"""One runner per job and lake: two on one checkpoint would each believe to be the only one."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from lakehouse.errors import LockedError
+from lakehouse.lake.storage import local
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lakehouse.lake.place import Lake
+
+
+@contextmanager
+def held(lake: Lake, job: str) -> Iterator[None]:
+    """Hold the job's lock while the block runs; the system lets go of it when the process ends, however it ends.
+
+    Only runners on one machine see each other so; a lake elsewhere is not locked.
+
+    Raises:
+        LockedError: another runner holds it; the message says who.
+    """
+    folder = local(f"{lake.root}/_checkpoints")
+    if folder is None:
+        yield
+        return
+    with (folder / f"{job}.lock").open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            message = f"{job} is being run by another runner: {file.read().strip() or 'unknown'}"
+            raise LockedError(message, hint="wait for it to end; its lock ends with its process") from None
+        file.truncate(0)
+        file.write(json.dumps({"host": socket.gethostname(), "pid": os.getpid()}))
+        file.flush()
+        yield

@@ -1,0 +1,69 @@
+"""What a person sees of a run: a line for each batch, on stderr, so that stdout is the result's alone."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+
+if TYPE_CHECKING:
+    from rich.status import Status
+
+    from lakehouse.publish.ledger import Rows
+    from lakehouse.run.batch import Outcome
+    from lakehouse.run.result import RunResult
+    from lakehouse.run.workplace import Workplace
+
+_WAY_IN = ("read", "accepted", "quarantined", "dropped")
+
+
+class Progress:
+    """Says what a run does: with a spinner on a terminal, as plain lines in a log."""
+
+    def __init__(self) -> None:
+        """On stderr."""
+        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._status: Status | None = None
+        self._name = ""
+
+    def start(self, work: Workplace) -> None:
+        """A run begins."""
+        self._name = f"{work.job.job} {work.run_id}"
+        self._say(
+            f"{self._name} starts: {', '.join(work.job.sources)} -> {work.job.write.table} ({work.job.write.mode}) in {work.lake.root}"
+        )
+        if self._console.is_terminal:
+            self._status = self._console.status("starting Spark")
+            self._status.start()
+
+    def batch(self, outcome: Outcome) -> None:
+        """A batch was committed."""
+        version = f"version {outcome.written.version}" if not outcome.written.is_empty else "no commit"
+        again = " (had been committed before)" if outcome.status == "replayed" else ""
+        self._say(
+            f"{self._name} batch {outcome.number}{again}: {told(outcome.rows)}; {version}; {sum(outcome.seconds.values()):.1f} s"
+        )
+        if self._status:
+            self._status.update(f"after batch {outcome.number}")
+
+    def end(self, result: RunResult) -> None:
+        """The run ended."""
+        if self._status:
+            self._status.stop()
+        what = told(result.rows) if result.batches else "nothing new"
+        self._say(f"{self._name} {result.status} in {result.seconds:.1f} s: {result.batches} batches, {what}")
+
+    def _say(self, line: str) -> None:
+        self._console.print(escape(line))
+
+
+def told(rows: Rows) -> str:
+    """The counts that are not zero, the way in and the way out."""
+    counts = asdict(rows)
+
+    def listed(names: list[str]) -> str:
+        return ", ".join(f"{name} {counts[name]:,}" for name in names if counts[name]) or "none"
+
+    return f"{listed(list(_WAY_IN))} -> {listed([name for name in counts if name not in _WAY_IN])}"

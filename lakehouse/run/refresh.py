@@ -1,0 +1,98 @@
+"""``--full-refresh``: the target is rebuilt from the start beside the old one, then takes its place in one commit."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lakehouse.errors import CommitMissingError, ConfigError
+from lakehouse.lake.batch import Identity
+from lakehouse.lake.storage import local
+from lakehouse.lake.table import Table, commits, head, layout, read_table
+from lakehouse.run import stream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from pyspark.sql import SparkSession
+
+    from lakehouse.lake.checkpoint import Checkpoint
+    from lakehouse.run.batch import Outcome
+    from lakehouse.run.workplace import Workplace
+
+STEP = "refresh"
+
+
+@dataclass(frozen=True)
+class _Beside:
+    """Where a rebuild grows."""
+
+    table: Table
+    checkpoint: Checkpoint
+    folders: tuple[Path, Path]
+
+
+def _beside(work: Workplace) -> _Beside | None:
+    table = work.lake.table(work.job.write.table)
+    beside = Table(table.name, f"{work.lake.root}/_refresh/{work.job.job}")
+    checkpoint = work.lake.checkpoint(f"{work.job.job}.refresh")
+    folders = local(beside.path), local(checkpoint.path)
+    return _Beside(beside, checkpoint, folders) if folders[0] and folders[1] else None  # type: ignore[arg-type]
+
+
+def run(work: Workplace, spark: SparkSession, target: Table, done: Callable[[Outcome], None]) -> None:
+    """Rebuild the target. Readers see the old one until one commit makes it the new one; its history stays.
+
+    Raises:
+        ConfigError: the lake is not on this machine's file system, where a checkpoint can be renamed.
+    """
+    beside = _beside(work)
+    if beside is None:
+        message = f"--full-refresh renames a checkpoint, which {work.lake.root} cannot do"
+        raise ConfigError(message, hint="move the checkpoint away by hand and give the target another name")
+    _clear(beside)
+    stream.run(work, spark, beside.table, beside.checkpoint, done)
+    rebuilt = head(spark, beside.table)
+    if rebuilt is None:
+        return
+    identity = Identity(work.job.job, work.run_id, str(beside.checkpoint.id(spark)), 0)
+    shape = layout(spark, beside.table)
+    frame = read_table(spark, beside.table, rebuilt.version)
+    writer = (
+        frame.write.format("delta")
+        .mode("overwrite")
+        .option("overwriteSchema", "true")
+        .options(**identity.options(STEP, {}))
+    )
+    if shape.partition_by:
+        writer = writer.partitionBy(*shape.partition_by)
+    if shape.cluster_by:
+        writer = writer.clusterBy(*shape.cluster_by)
+    writer.save(target.path)
+    newest = head(spark, target)
+    if newest is None or not identity.made(newest.note, STEP):
+        message = f"{target.name} was rebuilt, yet its newest commit is not the rebuilt table"
+        raise CommitMissingError(message)
+    finish(work, spark, target)
+
+
+def finish(work: Workplace, spark: SparkSession, target: Table) -> None:
+    """Put the rebuilt checkpoint in the old one's place, if the table was swapped and the checkpoint was not yet."""
+    beside = _beside(work)
+    if beside is None or not beside.folders[1].is_dir():
+        return
+    identity = Identity(work.job.job, work.run_id, str(beside.checkpoint.id(spark)), 0)
+    if any(identity.made(commit.note, STEP) for commit in commits(spark, target, 20)):
+        current = local(work.lake.checkpoint(work.job.job).path)
+        assert current is not None
+        shutil.rmtree(current, ignore_errors=True)
+        os.replace(beside.folders[1], current)
+    _clear(beside)
+
+
+def _clear(beside: _Beside) -> None:
+    for folder in beside.folders:
+        shutil.rmtree(folder, ignore_errors=True)

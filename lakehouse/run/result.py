@@ -1,0 +1,60 @@
+"""What a run came to."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from lakehouse.publish.ledger import Rows
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lakehouse.errors import LakehouseError
+
+
+@dataclass(frozen=True)
+class Target:
+    """The table that a run wrote, and what all of its commits together did to it."""
+
+    table: str
+    path: str
+    version: int | None = None
+    rows_added: int = 0
+    rows_removed: int = 0
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """One run of one job: how it ended, and where every row went."""
+
+    job: str
+    run_id: str
+    status: Literal["done", "failed"]
+    batches: int
+    rows: Rows
+    target: Target
+    seconds: float
+    stages: Mapping[str, float] = field(default_factory=dict)
+    error: LakehouseError | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that ``lakehouse run --json`` prints."""
+        error = None
+        if self.error:
+            error = {
+                "code": self.error.code,
+                "message": self.error.message,
+                "hint": self.error.hint,
+                "retryable": self.error.retryable,
+            }
+        return {
+            "job": self.job,
+            "run_id": self.run_id,
+            "status": self.status,
+            "batches": self.batches,
+            "rows": asdict(self.rows),
+            "target": asdict(self.target),
+            "seconds": round(self.seconds, 3),
+            "error": error,
+        }

@@ -1,0 +1,135 @@
+"""A job, run: its batches one after the other."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from pyspark.errors import PySparkException
+
+from lakehouse.errors import LakehouseError
+from lakehouse.publish.ledger import Event, Rows, record
+from lakehouse.run import refresh, stream, whole
+from lakehouse.run.lock import held
+from lakehouse.run.result import RunResult, Target
+from lakehouse.run.session import settled, start
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pyspark.sql import SparkSession
+
+    from lakehouse.run.batch import Outcome
+    from lakehouse.run.workplace import Workplace
+
+
+def execute(
+    work: Workplace,
+    *,
+    spark: SparkSession | None = None,
+    full_refresh: bool = False,
+    say: Callable[[Outcome], None] = lambda _: None,
+) -> RunResult:
+    """Run a job to its end. How it failed, if it did, is in the result and, as far as there is a lake, in the ledger.
+
+    Args:
+        work: the job in its place.
+        spark: the session to run in; one is started where there is none.
+        full_refresh: rebuild the target from the start, and put it in the place of the old one at the end.
+        say: called after each batch.
+    """
+    begin, clock = datetime.now(UTC), time.perf_counter()
+    outcomes: list[Outcome] = []
+    error: LakehouseError | None = None
+
+    def done(outcome: Outcome) -> None:
+        outcomes.append(outcome)
+        say(outcome)
+
+    try:
+        work.lake.writable()
+        spark = spark or start(work.job.job, work.settings)
+        with settled(spark, work.settings), held(work.lake, work.job.job):
+            _run(work, spark, full_refresh, done)
+    except LakehouseError as raised:
+        error = raised
+    except PySparkException as raised:
+        error = LakehouseError(f"Spark failed: {str(raised).strip().splitlines()[0]}")
+        error.__cause__ = raised
+    result = _result(work, outcomes, error, time.perf_counter() - clock)
+    if spark is not None:
+        result = _recorded(work, spark, result, begin)
+    return result
+
+
+def _run(work: Workplace, spark: SparkSession, full_refresh: bool, done: Callable[[Outcome], None]) -> None:  # noqa: FBT001
+    target = work.lake.table(work.job.write.table)
+    refresh.finish(work, spark, target)
+    if work.job.stream is None:
+        whole.run(work, spark, target, done, again=full_refresh)
+    elif full_refresh:
+        refresh.run(work, spark, target, done)
+    else:
+        stream.run(work, spark, target, work.lake.checkpoint(work.job.job), done)
+    work.lake.register(spark, target)
+
+
+def _result(work: Workplace, outcomes: list[Outcome], error: LakehouseError | None, seconds: float) -> RunResult:
+    table = work.lake.table(work.job.write.table)
+    stages: Counter[str] = Counter()
+    for outcome in outcomes:
+        stages.update(outcome.seconds)
+    target = Target(
+        table.name,
+        table.path,
+        outcomes[-1].written.version if outcomes else None,
+        sum(outcome.written.rows_added for outcome in outcomes),
+        sum(outcome.written.rows_removed for outcome in outcomes),
+    )
+    rows = sum((outcome.rows for outcome in outcomes), Rows())
+    return RunResult(
+        work.job.job,
+        work.run_id,
+        "failed" if error else "done",
+        len(outcomes),
+        rows,
+        target,
+        seconds,
+        dict(stages),
+        error,
+    )
+
+
+def _recorded(work: Workplace, spark: SparkSession, result: RunResult, begin: datetime) -> RunResult:
+    """The result, once the ledger has it; a ledger that cannot be written fails the run too, unless it failed before."""
+    event = Event(
+        "run",
+        result.job,
+        result.run_id,
+        result.status,
+        begin,
+        target=result.target.table,
+        path=result.target.path,
+        rows=result.rows,
+        version=result.target.version,
+        rows_added=result.target.rows_added,
+        rows_removed=result.target.rows_removed,
+        seconds={**result.stages, "total": round(result.seconds, 3)},
+        error_code=result.error.code if result.error else None,
+        error_message=str(result.error) if result.error else None,
+    )
+    try:
+        with settled(spark, work.settings):
+            record(spark, work.lake.ledger, event)
+    except (LakehouseError, PySparkException) as failure:
+        if result.error is None:
+            error = (
+                failure
+                if isinstance(failure, LakehouseError)
+                else LakehouseError(f"the ledger cannot be written: {str(failure).splitlines()[0]}")
+            )
+            return replace(result, status="failed", error=error)
+    return result

@@ -1,0 +1,62 @@
+"""The Spark session: the only place where one is built."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from pyspark.errors import PySparkException
+from pyspark.sql import SparkSession
+
+from lakehouse.errors import SetupError
+from lakehouse.run.doctor import examine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_ALWAYS = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.ansi.enabled": "true",
+    "spark.databricks.delta.commit.idempotencyCheck.enabled": "true",
+}
+"""What the meaning of a job depends on, wherever it runs."""
+
+
+def start(name: str, settings: Mapping[str, str]) -> SparkSession:
+    """The running session, or a new one with these settings.
+
+    Raises:
+        SetupError: Spark cannot start on this machine; the message is the doctor's.
+    """
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    builder = SparkSession.builder.appName(name)
+    for key, value in settings.items():
+        builder = builder.config(key, value)
+    try:
+        return builder.getOrCreate()
+    except (PySparkException, OSError) as error:
+        for finding in examine():
+            if not finding.ok:
+                message = f"Spark cannot start: {finding.name}: {finding.detail}"
+                raise SetupError(message, hint=finding.mend) from error
+        raise
+
+
+@contextmanager
+def settled(spark: SparkSession, settings: Mapping[str, str]) -> Iterator[SparkSession]:
+    """The session with what a job's meaning depends on, and with the environment's settings; as it was, afterwards."""
+    before: dict[str, str | None] = {}
+    for key, value in {**settings, **_ALWAYS}.items():
+        if key in _ALWAYS or spark.conf.isModifiable(key):
+            before[key] = spark.conf.get(key, None)
+            spark.conf.set(key, value)
+    try:
+        yield spark
+    finally:
+        for key, value in before.items():
+            if value is None:
+                spark.conf.unset(key)
+            else:
+                spark.conf.set(key, value)

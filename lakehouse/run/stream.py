@@ -1,0 +1,137 @@
+"""A job with an incremental source: Structured Streaming says what is new, in batches, until nothing is left."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from pyspark.errors import StreamingQueryException
+
+from lakehouse.errors import FileChangedError, LakehouseError, NotAppendOnlyError, SourceEmptyError, SourceNotFoundError
+from lakehouse.lake.batch import Identity
+from lakehouse.lake.storage import FileEntry, entries, list_files, local
+from lakehouse.read import files, tables
+from lakehouse.run.batch import pinned, process
+from lakehouse.spec.source import FilesSource
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pyspark.sql import DataFrame, SparkSession
+
+    from lakehouse.lake.batch import Arrived
+    from lakehouse.lake.checkpoint import Checkpoint
+    from lakehouse.lake.table import Table
+    from lakehouse.run.batch import Outcome
+    from lakehouse.run.workplace import Workplace
+
+
+def run(
+    work: Workplace, spark: SparkSession, target: Table, checkpoint: Checkpoint, done: Callable[[Outcome], None]
+) -> None:
+    """Run every batch that is due.
+
+    Raises:
+        LakehouseError: what a batch raised; the batches before it stay, and it is run again next time.
+    """
+    name, source = work.job.stream  # type: ignore[misc]
+    where = work.folders[name] if isinstance(source, FilesSource) else source.table
+    if isinstance(source, FilesSource):
+        _look_at(spark, where, source, checkpoint)
+        frame = files.stream(spark, where, source)
+    else:
+        frame = tables.stream(spark, work.lake.table(where), source)
+    checkpoint.claim(spark, {"job": work.job.job, "source": where, "target": target.name})
+    failures: list[Exception] = []
+    first = True
+
+    def each(batch: DataFrame, number: int) -> None:
+        nonlocal first
+        try:
+            done(_one(work, batch, number, target, checkpoint, may_be_replay=first))
+        except Exception as failure:
+            failures.append(failure)
+            raise
+        first = False
+
+    query = (
+        frame.writeStream.foreachBatch(each)
+        .queryName(f"{work.job.job} {work.run_id}")
+        .option("checkpointLocation", checkpoint.path)
+        .trigger(availableNow=True)
+        .start()
+    )
+    try:
+        query.awaitTermination()
+    except StreamingQueryException as error:
+        if failures:
+            raise failures[0] from None
+        raise _typed(error, where) from error
+    finally:
+        query.stop()
+
+
+def _one(
+    work: Workplace, batch: DataFrame, number: int, target: Table, checkpoint: Checkpoint, *, may_be_replay: bool
+) -> Outcome:
+    spark = batch.sparkSession
+    name, source = work.job.stream  # type: ignore[misc]
+    if isinstance(source, FilesSource):
+        inputs, arrive = _files(work, batch, number, checkpoint, source)
+    else:
+        end = checkpoint.offset(spark, number)
+        inputs = {"table": source.table, "version": end.get("reservoirVersion"), "index": end.get("index")}
+
+        def arrive() -> Arrived:
+            return tables.arrived(batch)
+
+    identity = Identity(work.job.job, work.run_id, str(checkpoint.id(spark)), number, inputs={name: inputs})
+    versions = pinned(work, spark, identity, may_be_replay=may_be_replay)
+    return process(work, spark, identity, versions, arrive, target=target, may_be_replay=may_be_replay)
+
+
+def _files(
+    work: Workplace, batch: DataFrame, number: int, checkpoint: Checkpoint, source: FilesSource
+) -> tuple[dict[str, Any], Callable[[], Arrived]]:
+    """The files of the batch; those of zero bytes are in the checkpoint, but Spark's source makes no row of them."""
+    spark = batch.sparkSession
+    found = entries(batch)
+    known = {file.path for file in found}
+    taken = checkpoint.files_of(spark, number)
+    found = sorted([*found, *(FileEntry(path, modified, 0) for path, modified in taken.items() if path not in known)])
+
+    def arrive() -> Arrived:
+        return files.read_files(spark, found, source, run_id=work.run_id, now=datetime.now(UTC))
+
+    return {"files": [[file.path, file.modified_ms, file.bytes] for file in found]}, arrive
+
+
+def _look_at(spark: SparkSession, folder: str, source: FilesSource, checkpoint: Checkpoint) -> None:
+    """Look at the folder before Spark does, for what Spark passes over without a word.
+
+    Raises:
+        SourceNotFoundError: there is no such folder.
+        SourceEmptyError: it is empty, and has been all along.
+        FileChangedError: a file was rewritten under its name after it was read.
+    """
+    place = local(folder)
+    if place is not None and not place.is_dir():
+        message = f"no folder {folder}"
+        raise SourceNotFoundError(message, hint="look at the source's path, and at --param")
+    taken = checkpoint.files(spark)
+    found = list_files(spark, folder, source.pattern)
+    if not found and not taken and not source.allow_empty:
+        message = f"{folder} holds no file that matches {source.pattern}, and never has"
+        raise SourceEmptyError(message, hint="look at the source's path and pattern, or say allow_empty: true")
+    changed = [file.path for file in found if file.path in taken and taken[file.path][0] != file.modified_ms]
+    if changed and source.on_changed == "fail":
+        message = f"{len(changed)} files were rewritten after they were read, first {changed[0]}"
+        raise FileChangedError(message, hint="deliver what is new under a new name, or say on_changed: ignore")
+
+
+def _typed(error: StreamingQueryException, where: str) -> LakehouseError:
+    text = str(error)
+    if "DELTA_SOURCE_TABLE_IGNORE_CHANGES" in text or "DELTA_SOURCE_IGNORE_DELETE" in text:
+        message = f"{where} was changed by more than appends, so it cannot be read as a stream"
+        return NotAppendOnlyError(message, hint="read it as it is (leave out stream: true)")
+    return LakehouseError(f"the stream of {where} failed: {text.strip().splitlines()[0]}")

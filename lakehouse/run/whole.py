@@ -1,0 +1,44 @@
+"""A job with no incremental source: one batch of all there is, and none where nothing is other than last time."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+from typing import TYPE_CHECKING, Any
+
+from lakehouse.lake.batch import Identity
+from lakehouse.run.batch import pinned, process
+from lakehouse.write.commit import earlier
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from pyspark.sql import SparkSession
+
+    from lakehouse.lake.table import Table
+    from lakehouse.run.batch import Outcome
+    from lakehouse.run.workplace import Workplace
+
+
+def run(
+    work: Workplace, spark: SparkSession, target: Table, done: Callable[[Outcome], None], *, again: bool = False
+) -> None:
+    """Run the batch, unless the target's newest commit was made by this very code of these very versions.
+
+    ``again``: run it all the same.
+    """
+    identity = Identity(work.job.job, work.run_id, "", 0, incremental=False)
+    versions = pinned(work, spark, identity, may_be_replay=False)
+    identity = Identity(work.job.job, work.run_id, f"static/{_digest(work, versions)}", 0, incremental=False)
+    if not again and earlier(spark, target, identity):
+        return
+    done(process(work, spark, identity, versions, None, target=target, may_be_replay=False))
+
+
+def _digest(work: Workplace, versions: Mapping[str, int]) -> str:
+    """What the result depends on: the job as written, its code, and the versions of its sources."""
+    code: Any = work.transform
+    text = inspect.getsource(inspect.getmodule(code) or code) if code else ""
+    parts = [work.job.model_dump_json(), text, json.dumps(versions, sort_keys=True)]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]

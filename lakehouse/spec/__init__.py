@@ -1,0 +1,1 @@
+"""What a job is, as frozen values; nothing here knows Spark."""

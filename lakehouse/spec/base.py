@@ -1,0 +1,29 @@
+"""The one base of every spec, and the few text forms that specs share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints
+
+
+class Spec(BaseModel):
+    """A frozen value read from configuration: an unknown key is an error at every depth."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+
+
+def _as_tuple(value: object) -> object:
+    return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
+
+
+JobName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=100)]
+"""Also a Python module's name, a folder's and a table's: lower case, digits and underscores."""
+
+TableName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*$", max_length=200)]
+"""``schema.table``; the catalog, if any, belongs to the environment."""
+
+ColumnName = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+
+ColumnNames = Annotated[tuple[ColumnName, ...], BeforeValidator(_as_tuple, json_schema_input_type=str | list[str])]
+"""One name, or a list of them."""

@@ -1,0 +1,49 @@
+"""A job: what is read, and where it goes."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from lakehouse.spec.base import JobName, Spec
+from lakehouse.spec.source import FilesSource, Source, TableSource
+from lakehouse.spec.write import Write
+
+SourceName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+
+
+class Job(Spec):
+    """One job: ``conf/<job>.yaml``, and ``jobs/<job>.py`` where it has logic of its own.
+
+    The names of the sources are the parameters of ``transform()``.
+    """
+
+    job: JobName
+    about: Annotated[str, Field(description="What one row of the target is; becomes the table's comment.")]
+    owner: str = ""
+    params: Annotated[dict[str, str], Field(description="Values for ${param:NAME}; --param NAME=VALUE overrides.")] = {}
+    sources: Annotated[dict[SourceName, Source], Field(min_length=1)]
+    write: Write
+
+    @model_validator(mode="after")
+    def _at_most_one_stream(self) -> Job:
+        streams = [name for name, source in self.sources.items() if source.stream]
+        if len(streams) > 1:
+            message = f"at most one source can be incremental, found {', '.join(streams)}: read the others as tables"
+            raise ValueError(message)
+        return self
+
+    @property
+    def stream(self) -> tuple[str, FilesSource | TableSource] | None:
+        """The incremental source and its name, if there is one."""
+        return next(((name, source) for name, source in self.sources.items() if source.stream), None)
+
+    @property
+    def statics(self) -> dict[str, TableSource]:
+        """The sources read as they are, at a version fixed for the batch."""
+        return {
+            name: source
+            for name, source in self.sources.items()
+            if isinstance(source, TableSource) and not source.stream
+        }

@@ -1,0 +1,44 @@
+"""Pytest fixtures: ``spark``, one session for the whole run, and ``lake``, a new lake for each test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pyspark.sql import SparkSession
+
+    from lakehouse.testing.lake import LocalLake
+
+_SETTINGS = {
+    "spark.master": "local[2]",
+    "spark.sql.shuffle.partitions": "2",
+    "spark.databricks.delta.snapshotPartitions": "1",
+    "spark.driver.memory": "2g",
+    # a test compiles more code than it runs: the second compiler costs more than it brings
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",
+    "spark.ui.enabled": "false",
+}
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[SparkSession]:
+    """A small local session with what a job's meaning depends on; ends with the run of the tests."""
+    from lakehouse.run.session import settled, start
+
+    session = start("tests", _SETTINGS)
+    with settled(session, {}):
+        yield session
+    session.stop()
+
+
+@pytest.fixture
+def lake(spark: SparkSession, tmp_path: Path, pytestconfig: pytest.Config) -> LocalLake:
+    """A new lake in a temporary folder; its jobs are those of the project that the tests belong to."""
+    from lakehouse.testing.lake import LocalLake
+
+    return LocalLake(spark, tmp_path / "lake", pytestconfig.rootpath)

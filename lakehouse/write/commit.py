@@ -1,0 +1,230 @@
+"""What every mode does around its own commit: the target is made or held against the rows, the commit is read back."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F
+from pyspark.sql.types import NullType, StructField, StructType
+
+from lakehouse.errors import (
+    CommitMissingError,
+    ImbalanceError,
+    KeyMissingError,
+    LayoutChangeError,
+    SchemaDriftError,
+    TypeChangeError,
+)
+from lakehouse.lake.frame import col
+from lakehouse.lake.table import Commit, Layout, commits, create, head, layout, read_table
+from lakehouse.lake.types import widens
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+    from lakehouse.lake.batch import Identity
+    from lakehouse.lake.table import Table
+    from lakehouse.spec.write import Write
+
+STEP = "target"
+
+
+@dataclass(frozen=True)
+class WriteResult:
+    """What became of the rows of a batch, and what the commit did to the table.
+
+    Every row is counted once in the first six. ``rows_added`` and ``rows_removed`` are what Delta reports of the
+    commit. ``version`` is the table's after the write, which is the one before it where nothing changed.
+    """
+
+    inserted: int = 0
+    updated: int = 0
+    deleted: int = 0
+    unchanged: int = 0
+    superseded: int = 0
+    duplicates: int = 0
+    rows_added: int = 0
+    rows_removed: int = 0
+    version: int | None = None
+    replayed: bool = False
+
+    @property
+    def rows(self) -> int:
+        """All rows of the batch."""
+        return self.inserted + self.updated + self.deleted + self.unchanged + self.superseded + self.duplicates
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the table is as it was."""
+        return not self.rows_added and not self.rows_removed
+
+
+def earlier(spark: SparkSession, target: Table, identity: Identity, *, among: int = 100) -> Commit | None:
+    """The commit that an earlier attempt at this very batch made, looked for among the newest.
+
+    A job with no incremental source starts from nothing each time: there only the newest commit that changed rows counts.
+    """
+    for commit in commits(spark, target, among):
+        if identity.made(commit.note, STEP):
+            return commit
+        if not identity.incremental and commit.changes_rows:
+            return None
+    return None
+
+
+def fitted(batch: DataFrame, spec: Write, target: Table, about: str) -> tuple[DataFrame, Commit, dict[str, str]]:
+    """The batch as the target has its columns, the target's newest commit, and what the writer needs to add columns.
+
+    The target is made where it is not there yet.
+
+    Raises:
+        KeyMissingError, LayoutChangeError, SchemaDriftError, TypeChangeError.
+    """
+    spark = batch.sparkSession
+    batch = batch.select(
+        [
+            col(field.name).cast("string").alias(field.name)
+            if isinstance(field.dataType, NullType)
+            else col(field.name)
+            for field in batch.schema.fields
+        ]
+    )
+    _holds(batch, spec)
+    newest = head(spark, target)
+    if newest is None:
+        properties = {
+            "lakehouse.mode": spec.mode,
+            "delta.enableDeletionVectors": "true",
+            "delta.checkpointInterval": "50",
+        }
+        if spec.mode != "append":
+            properties["delta.enableChangeDataFeed"] = "true"
+        create(
+            spark,
+            target,
+            batch.schema,
+            about=about,
+            comments=spec.comments,
+            partition_by=spec.partition_by,
+            cluster_by=spec.cluster_by,
+            properties=properties,
+        )
+        return batch, head(spark, target) or Commit(0, "CREATE TABLE"), {}
+    _same_layout(layout(spark, target), spec, target)
+    table = read_table(spark, target).schema
+    return _aligned(batch, table, spec, target), newest, {"mergeSchema": "true"} if spec.evolve == "add_columns" else {}
+
+
+def read_back(batch: DataFrame, target: Table, identity: Identity, planned: WriteResult, before: Commit) -> WriteResult:
+    """The commit as it stands in the table's log, held against the plan.
+
+    A write that Delta skipped returns like one that it made, so only the log can tell.
+
+    Raises:
+        CommitMissingError: there is no commit of this batch.
+        ImbalanceError: it added or removed another number of rows than was planned.
+    """
+    spark = batch.sparkSession
+    found = next(
+        (
+            commit
+            for commit in commits(spark, target, 20)
+            if commit.version > before.version and identity.made(commit.note, STEP)
+        ),
+        None,
+    )
+    if found is None:
+        if made := earlier(spark, target, identity, among=1_000_000):
+            return result(made, replayed=True)
+        message = f"{target.name}: batch {identity.batch} was written, yet the table has no commit of it"
+        raise CommitMissingError(
+            message, hint="Delta skips a transaction id that it has seen; was the checkpoint replaced by an older copy?"
+        )
+    made = result(found)
+    if (made.rows_added, made.rows_removed) != (planned.rows_added, planned.rows_removed):
+        message = (
+            f"{target.name} version {found.version}: planned to add {planned.rows_added} and remove {planned.rows_removed} rows, "
+            f"the commit added {made.rows_added} and removed {made.rows_removed}"
+        )
+        raise ImbalanceError(message, hint="another writer may have changed the table between the probe and the commit")
+    return made
+
+
+def note(planned: WriteResult) -> dict[str, object]:
+    """What a commit says of itself."""
+    return {"counts": {name: value for name, value in asdict(planned).items() if name not in ("version", "replayed")}}
+
+
+def result(commit: Commit, *, replayed: bool = False) -> WriteResult:
+    """What a commit of this library did: the rows' fates from its note, the table's change from Delta's own metrics."""
+    counts = commit.note["counts"]
+    known = {name: counts[name] for name in ("inserted", "updated", "deleted", "unchanged", "superseded", "duplicates")}
+    # Delta counts the rows that it only moved as written, too
+    added = commit.metrics.get("numOutputRows", 0) - commit.metrics.get("numCopiedRows", 0)
+    return WriteResult(
+        **known,
+        rows_added=added,
+        rows_removed=commit.metrics.get("numDeletedRows", 0),
+        version=commit.version,
+        replayed=replayed,
+    )
+
+
+def _holds(batch: DataFrame, spec: Write) -> None:
+    names = {name.lower() for name in batch.columns}
+    for field in ("keys", "sequence_by", "partition_by", "cluster_by"):
+        missing = [name for name in getattr(spec, field, ()) if name.lower() not in names]
+        if missing:
+            message = f"{spec.table}: {field} names {', '.join(missing)}, which the rows do not have (they have {', '.join(batch.columns)})"
+            raise KeyMissingError(message)
+
+
+def _same_layout(have: Layout, spec: Write, target: Table) -> None:
+    want = Layout(spec.partition_by, spec.cluster_by)
+    lowered = [
+        Layout(tuple(map(str.lower, one.partition_by)), tuple(map(str.lower, one.cluster_by))) for one in (have, want)
+    ]
+    if lowered[0] != lowered[1]:
+        message = f"{target.name} is {_told(have)}, the job says {_told(want)}"
+        raise LayoutChangeError(message, hint="rebuild the table with --full-refresh, or take the change back")
+
+
+def _told(one: Layout) -> str:
+    if one.partition_by:
+        return f"partitioned by {', '.join(one.partition_by)}"
+    return f"clustered by {', '.join(one.cluster_by)}" if one.cluster_by else "not laid out by any column"
+
+
+def _aligned(batch: DataFrame, table: StructType, spec: Write, target: Table) -> DataFrame:
+    """The batch with the table's columns first, by the table's spelling and types; then new ones, if they may come."""
+    given: dict[str, StructField] = {field.name.lower(): field for field in batch.schema.fields}
+    known = {field.name.lower() for field in table.fields}
+    new = [field.name for field in batch.schema.fields if field.name.lower() not in known]
+    if new and spec.evolve == "strict":
+        message = f"{target.name} has no column {', '.join(new)}"
+        raise SchemaDriftError(
+            message, hint="say evolve: add_columns to let the table grow, or leave them out in transform()"
+        )
+    columns, clashes = [], []
+    for field in table.fields:
+        have = given.get(field.name.lower())
+        if have is None:
+            columns.append(F.lit(None).cast(field.dataType).alias(field.name))
+        elif have.dataType == field.dataType:
+            columns.append(col(have.name).alias(field.name))
+        elif widens(have.dataType, field.dataType):
+            columns.append(col(have.name).cast(field.dataType).alias(field.name))
+        else:
+            clashes.append(
+                f"{field.name} is {field.dataType.simpleString()} in the table and {have.dataType.simpleString()} in the rows"
+            )
+    if clashes:
+        message = f"{target.name}: {'; '.join(clashes)}"
+        raise TypeChangeError(message, hint="cast in transform(), or rebuild the table with --full-refresh")
+    return batch.select(*columns, *[col(name) for name in new])
+
+
+def files_for(rows: int) -> int:
+    """How many files a write of so many rows should make."""
+    return max(1, -(-rows // 2_000_000))

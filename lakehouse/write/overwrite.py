@@ -1,0 +1,89 @@
+"""Overwrite: the table becomes what the job made, in one commit; what did not change is not written again."""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F
+
+from lakehouse.lake.batch import SOURCE
+from lakehouse.lake.frame import col, literal, materialise, quoted, row_hash
+from lakehouse.lake.table import read_table
+from lakehouse.write.commit import STEP, WriteResult, files_for, fitted, note, read_back
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, Row
+
+    from lakehouse.lake.batch import Identity
+    from lakehouse.lake.table import Table
+    from lakehouse.spec.write import OverwriteWrite
+
+_MOST_PARTITIONS = 1000
+"""Changed partitions that are named one by one; beyond that the whole table is written."""
+
+
+def overwrite(batch: DataFrame, spec: OverwriteWrite, target: Table, identity: Identity, about: str) -> WriteResult:
+    """Replace the partitions whose rows differ (the whole table where it has none), and those that are no more."""
+    batch, before, options = fitted(batch, spec, target, about)
+    differences = materialise(_differences(batch, read_table(batch.sparkSession, target), spec))
+    total = differences.agg(*[F.coalesce(F.sum(side), F.lit(0)).alias(side) for side in ("new", "old")]).collect()[0]
+    changed = differences.where("changed").limit(_MOST_PARTITIONS + 1).collect()
+    by_name = bool(spec.partition_by) and len(changed) <= _MOST_PARTITIONS
+    added = sum(row.new for row in changed) if by_name or not changed else total.new
+    removed = sum(row.old for row in changed) if by_name or not changed else total.old
+    planned = WriteResult(
+        inserted=added, unchanged=total.new - added, rows_added=added, rows_removed=removed, version=before.version
+    )
+    if not changed:
+        return planned
+    predicate = _predicate(changed, spec, batch) if by_name else "true"
+    written = batch.where(predicate)
+    if not spec.partition_by:
+        written = written.coalesce(files_for(added))
+    noted = identity.options(STEP, note(planned), once=identity.incremental)
+    written.write.format("delta").mode("overwrite").option("replaceWhere", predicate).options(**options, **noted).save(
+        target.path
+    )
+    return read_back(batch, target, identity, planned, before)
+
+
+def _differences(batch: DataFrame, target: DataFrame, spec: OverwriteWrite) -> DataFrame:
+    """Per partition, how many rows it has now and will have, and whether they differ: by count and sum of row hashes."""
+    columns = [name for name in batch.columns if name != SOURCE]
+    for name in columns:
+        if name.lower() not in {known.lower() for known in target.columns}:
+            target = target.withColumn(name, F.lit(None).cast(batch.schema[name].dataType))
+    names = [f"__part{index}" for index in range(len(spec.partition_by))]
+
+    def summed(frame: DataFrame, side: str) -> DataFrame:
+        parts = [col(name).alias(alias) for name, alias in zip(spec.partition_by, names, strict=True)]
+        total = F.sum(row_hash(frame, columns).cast("decimal(20,0)"))
+        return frame.groupBy(*parts).agg(F.count("*").alias(side), total.alias(f"{side}_hash"))
+
+    new, old = summed(batch, "new"), summed(target, "old")
+    same = reduce(lambda one, other: one & other, [new[name].eqNullSafe(old[name]) for name in names], F.lit(True))
+    # as text, since a collected timestamp would pass through this machine's own time zone
+    parts = [F.coalesce(new[name], old[name]).cast("string").alias(name) for name in names]
+    differs = ~(F.col("new").eqNullSafe(F.col("old")) & F.col("new_hash").eqNullSafe(F.col("old_hash")))
+    return new.join(old, same, "full").select(
+        *parts,
+        F.coalesce("new", F.lit(0)).alias("new"),
+        F.coalesce("old", F.lit(0)).alias("old"),
+        differs.alias("changed"),
+    )
+
+
+def _predicate(partitions: list[Row], spec: OverwriteWrite, batch: DataFrame) -> str:
+    """The partitions as a condition on nothing but partition columns, so that Delta removes whole files."""
+    kinds = {field.name.lower(): field.dataType.simpleString() for field in batch.schema.fields}
+
+    def one(row: Row) -> str:
+        terms = []
+        for index, name in enumerate(spec.partition_by):
+            value = row[f"__part{index}"]
+            text = f"CAST({literal(value or '')} AS {kinds[name.lower()]})"
+            terms.append(f"{quoted(name)} IS NULL" if value is None else f"{quoted(name)} = {text}")
+        return f"({' AND '.join(terms)})"
+
+    return " OR ".join(one(row) for row in partitions)
