@@ -55,7 +55,7 @@ def cli() -> None:
 @click.argument("job")
 @_run_options
 def run(
-    job: str, env: str | None, lake: str | None, params: tuple[str, ...], full_refresh: bool, as_json: bool
+    job: str, *, env: str | None, lake: str | None, params: tuple[str, ...], full_refresh: bool, as_json: bool
 ) -> NoReturn:
     """Run JOB until nothing new is left, as ``spark-submit jobs/JOB.py`` does."""
     _run(job, None, env=env, lake=lake, params=params, full_refresh=full_refresh, as_json=as_json)
@@ -67,7 +67,7 @@ def submitted(file: str, transform: Callable[..., Any]) -> NoReturn:
     @click.command(help=f"Run the job {Path(file).stem} until nothing new is left.", epilog=_EXITS)
     @_run_options
     def command(
-        env: str | None, lake: str | None, params: tuple[str, ...], full_refresh: bool, as_json: bool
+        *, env: str | None, lake: str | None, params: tuple[str, ...], full_refresh: bool, as_json: bool
     ) -> NoReturn:
         _run(file, transform, env=env, lake=lake, params=params, full_refresh=full_refresh, as_json=as_json)
 
@@ -176,7 +176,7 @@ def check(jobs: tuple[str, ...], env: str | None) -> None:
 @cli.command()
 @click.option("--fix", "mend", is_flag=True, help="Fetch what is missing and write Spark's defaults.")
 @_lake
-def doctor(mend: bool, lake: str | None) -> None:  # noqa: FBT001
+def doctor(*, mend: bool, lake: str | None) -> None:
     """Say what this machine has of what a run needs, what is missing, and the mend."""
     from lakehouse.run.doctor import examine, fix
 
@@ -197,8 +197,9 @@ def doctor(mend: bool, lake: str | None) -> None:  # noqa: FBT001
 def show(table: str, env: str | None, lake: str | None) -> None:
     """Show TABLE (schema.table): its columns, its version, and the last runs that wrote it."""
     from lakehouse.run.show import shown
+    from lakehouse.run.workplace import lake_of
 
-    for line in shown(table, env=env, lake=lake):
+    for line in shown(table, lake_of(env, lake)):
         click.echo(line)
 
 

@@ -272,3 +272,11 @@ class LockedError(LakehouseError):
     code = "LOCKED"
     retryable = True
     exit_code = 4
+
+
+def first_line(error: BaseException) -> str:
+    """What an exception says, without the stack that Spark puts below it."""
+    lines = [line for line in str(error).strip().splitlines() if line.strip()]
+    # py4j says first what was called, then what went wrong
+    told = lines[1] if len(lines) > 1 and lines[0].startswith("An error occurred while calling") else "".join(lines[:1])
+    return told.removeprefix(": ").strip()[:500]

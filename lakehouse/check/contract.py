@@ -6,19 +6,19 @@ from dataclasses import dataclass, field
 from functools import reduce
 from typing import TYPE_CHECKING
 
-from pyspark.errors import PySparkException
+from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import functions as F
+from pyspark.sql.types import DataType
 
 from lakehouse.check.cast import exact
-from lakehouse.errors import ColumnMissingError, ConfigError, QualityGateError
+from lakehouse.errors import ColumnMissingError, ConfigError, QualityGateError, first_line
 from lakehouse.lake.batch import CODE, MESSAGE, RAW, SOURCE
-from lakehouse.lake.frame import col
+from lakehouse.lake.frame import col, materialise
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pyspark.sql import Column, DataFrame
-    from pyspark.sql.types import DataType
 
     from lakehouse.lake.batch import Arrived
     from lakehouse.spec.contract import Contract, Rule
@@ -47,12 +47,12 @@ class Checked:
 def check(arrived: Arrived, contract: Contract | None, *, missing: str = "null") -> Checked:
     """Sort the rows of a batch by the contract; without one, only what could not be read is put aside.
 
-    ``missing``: what a declared column that the batch lacks is: ``null`` (a file may lack it) or an ``error`` (a table may not).
+    ``missing``: what a declared column is that the batch lacks: ``null`` (a file may) or an ``error`` (a table may not).
 
     Raises:
         ColumnMissingError: a column that must be there is not.
         QualityGateError: a rule with ``on_fail: fail`` was broken.
-        ConfigError: Spark does not understand a rule.
+        ConfigError: Spark does not understand a rule, a rule fails on a row, or no value of a column can have its type.
     """
     rows = arrived.rows
     received = [name for name in rows.columns if name not in (*_BESIDE, SOURCE)]
@@ -71,6 +71,7 @@ def check(arrived: Arrived, contract: Contract | None, *, missing: str = "null")
         broken: list[Column] = []
     else:
         judged, broken = _judged(typed, contract, received, missing)
+        judged = _evaluated(judged, contract)
     counts = _counted(judged, contract, broken)
     bad_files = len(arrived.bad_files)
     accepted = judged.where(F.col(FATE) == "accept").select(
@@ -97,7 +98,7 @@ def check(arrived: Arrived, contract: Contract | None, *, missing: str = "null")
 
 
 def required(produced: DataFrame, columns: Sequence[str], record: Sequence[str]) -> tuple[DataFrame, DataFrame]:
-    """Split what a transform made by whether the columns that must not be NULL are not; both halves read the frame again."""
+    """Split what a transform made: rows in which none of the columns is NULL, and the rest, as quarantine takes them."""
     reasons = F.array_compact(F.array(*[F.when(col(name).isNull(), F.lit(f"NULL_KEY:{name}")) for name in columns]))
     good = produced.where(
         reduce(lambda one, other: one & other, [col(name).isNotNull() for name in columns], F.lit(True))
@@ -123,16 +124,14 @@ def _judged(
     kinds: dict[str, DataType] = {field.name: field.dataType for field in rows.schema.fields}
     lacking = [name for name in contract.columns if name.lower() not in spelled]
     if lacking and missing == "error":
-        message = (
-            f"the contract declares {', '.join(lacking)}, which the source does not have (it has {', '.join(received)})"
-        )
+        has = ", ".join(received)
+        message = f"the contract declares {', '.join(lacking)}, which the source does not have (it has {has})"
         raise ColumnMissingError(message, hint="correct the name, or take it out of the contract")
     values, fates = [], []
     for name, column in contract.columns.items():
-        want = _data_type(rows, column.type)
+        want = DataType.fromDDL(column.type)
         if name.lower() in spelled:
-            have = spelled[name.lower()]
-            value, kept = exact(col(have), kinds[have], want, name)
+            value, kept = _exact(rows, spelled[name.lower()], kinds[spelled[name.lower()]], want, name)
         else:
             value, kept = F.lit(None).cast(want), F.lit(True)
         values.append(value.alias(name))
@@ -167,21 +166,29 @@ def _judged(
     return flagged.withColumn(FATE, fate), flags
 
 
+def _exact(rows: DataFrame, received: str, have: DataType, want: DataType, name: str) -> tuple[Column, Column]:
+    value, kept = exact(col(received), have, want, name)
+    try:
+        rows.select(value, kept)
+    except AnalysisException:
+        message = f"the contract declares {name} as {want.simpleString()}, and no {have.simpleString()} can become one"
+        raise ConfigError(message, hint="declare the type that the source has, and cast in transform()") from None
+    return value, kept
+
+
 def _condition(typed: DataFrame, rule: Rule) -> Column:
     condition = F.expr(rule.check)
     try:
+        # no aggregate and no window: a rule is about one row
+        typed.where(condition)
         kind = typed.select(condition.alias("it")).schema["it"].dataType.simpleString()
     except PySparkException as error:
-        message = f"rule '{rule.name}': Spark does not understand '{rule.check}': {str(error).splitlines()[0]}"
+        message = f"rule '{rule.name}': Spark does not understand '{rule.check}': {first_line(error)}"
         raise ConfigError(message) from None
     if kind != "boolean":
         message = f"rule '{rule.name}': '{rule.check}' is {kind}, not true or false"
         raise ConfigError(message)
     return condition
-
-
-def _data_type(rows: DataFrame, name: str) -> DataType:
-    return rows.sparkSession.createDataFrame([], f"it {name}").schema["it"].dataType
 
 
 def _counted(judged: DataFrame, contract: Contract | None, broken: Sequence[Column]) -> dict[str, int]:

@@ -9,10 +9,11 @@ from pyspark.sql import functions as F
 
 from lakehouse.errors import CommitMissingError, ImbalanceError
 from lakehouse.lake.batch import SOURCE_TYPE
+from lakehouse.lake.frame import small_frame
 from lakehouse.lake.table import commits, create, head
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from pyspark.sql import DataFrame, SparkSession
@@ -21,12 +22,17 @@ if TYPE_CHECKING:
     from lakehouse.lake.table import Table
 
 STEP = "quarantine"
-_COLUMNS = (
-    f"record string, source {SOURCE_TYPE}, code string, reasons array<string>, message string, "
-    "stage string, job string, run_id string, quarantined_at timestamp"
-)
+_ROW = {
+    "record": "string",
+    "source": SOURCE_TYPE,
+    "code": "string",
+    "reasons": "array<string>",
+    "message": "string",
+}
+_STAMPS = {"stage": "string", "job": "string", "run_id": "string", "quarantined_at": "timestamp"}
+_COLUMNS = ", ".join(f"{name} {kind}" for name, kind in {**_ROW, **_STAMPS}.items())
 _COMMENTS = {
-    "record": "The row as it was received: its text where there is any, else its columns as JSON; NULL for a whole file",
+    "record": "The row as it was received: its text, else its columns as JSON; NULL for a whole file",
     "source": "Where it came from: file and position, or topic, partition and offset",
     "code": "Why it cannot be used, for programs",
     "reasons": "Everything that is wrong with it, as CODE:column or CODE:rule",
@@ -41,7 +47,7 @@ _COMMENTS = {
 def put_aside(
     spark: SparkSession,
     table: Table,
-    rejected: dict[str, Sequence[DataFrame]],
+    rejected: Mapping[str, Sequence[DataFrame]],
     bad_files: Sequence[BadFile],
     identity: Identity,
     *,
@@ -54,25 +60,19 @@ def put_aside(
         ImbalanceError: the commit holds another number of rows than was counted.
         CommitMissingError: there is no commit.
     """
-    schema = spark.createDataFrame([], _COLUMNS).schema
     create(
         spark,
         table,
-        schema,
+        _COLUMNS,
         about="Rows that could not be used, as they were received",
         comments=_COMMENTS,
-        properties={"lakehouse.mode": "append"},
+        properties={"lakehouse.mode": "append", "delta.dataSkippingStatsColumns": "code,run_id,quarantined_at"},
     )
-    source = f"named_struct('file', file, 'position', NULL, 'topic', NULL, 'partition', NULL, 'offset', NULL, 'ingested_at', NULL, 'run_id', '{identity.run_id}')"
-    files = spark.createDataFrame(
-        [(file.file, file.code, file.message) for file in bad_files], "file string, code string, message string"
-    )
-    as_rows = files.select(
-        F.lit(None).cast("string").alias("record"),
-        F.expr(source).cast(SOURCE_TYPE).alias("source"),
-        "code",
-        F.array("code").alias("reasons"),
-        "message",
+    sources = [{"file": file.file, "run_id": identity.run_id} for file in bad_files]
+    as_rows = small_frame(
+        spark,
+        [[None, source, file.code, [file.code], file.message] for source, file in zip(sources, bad_files, strict=True)],
+        _ROW,
     )
     parts = [
         _stamped(frame, stage, identity, now)

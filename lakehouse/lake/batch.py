@@ -19,7 +19,7 @@ SOURCE_TYPE = (
 )
 
 RAW, CODE, MESSAGE = "__raw", "__code", "__message"
-"""Beside a row that was read: its text as received (NULL where the columns are all there is), and why it cannot be used."""
+"""Beside a row that was read: its text as received, where the columns are not all there is, and why it is unusable."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Identity:
     rows: Mapping[str, int] = field(default_factory=dict)
 
     def options(self, step: str, note: Mapping[str, Any], *, once: bool = True) -> dict[str, str]:
-        """The writer's options for one commit of the batch: its note, and (``once``) the transaction that Delta makes once."""
+        """The writer's options for one commit of the batch: its note and (``once``) a transaction for Delta to make once."""
         noted = {
             "job": self.job,
             "run_id": self.run_id,

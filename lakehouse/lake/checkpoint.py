@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.errors import CheckpointError
-from lakehouse.lake.storage import plain_path, read_lines, write_text
+from lakehouse.lake.storage import list_files, plain_path, read_lines, write_text
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -54,6 +55,14 @@ class Checkpoint:
         """Where the batch ends in its source; empty where nothing is known."""
         lines = read_lines(spark, f"{self.path}/offsets/{batch}") or []
         return dict(json.loads(lines[-1])) if lines and lines[-1].startswith("{") else {}
+
+    def last_offset(self, spark: SparkSession) -> dict[str, Any]:
+        """Where the newest batch ends in its source; empty before the first."""
+        if self.id(spark) is None:
+            return {}
+        numbers = [PurePath(file.path).name for file in list_files(spark, f"{self.path}/offsets", "*")]
+        newest = max((int(number) for number in numbers if number.isdigit()), default=None)
+        return {} if newest is None else self.offset(spark, newest)
 
     def files(self, spark: SparkSession) -> dict[str, tuple[int, int]]:
         """Every file that was ever taken up: path to (modification time in ms, number of its log entry)."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F
 from pyspark.sql.types import MapType
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from pyspark.sql import Column, DataFrame
+    from pyspark.sql import Column, DataFrame, SparkSession
     from pyspark.sql.types import DataType
 
 
@@ -33,6 +34,17 @@ def literal(text: str) -> str:
 def materialise(frame: DataFrame) -> DataFrame:
     """Evaluate once and keep: two uses of a frame that is not kept are two evaluations, which may differ."""
     return frame.localCheckpoint(eager=True)
+
+
+def small_frame(spark: SparkSession, rows: Sequence[Sequence[Any]], schema: Mapping[str, str]) -> DataFrame:
+    """A few rows of the driver's as a frame; values are what JSON can say, times as ISO 8601.
+
+    ``createDataFrame`` starts Python workers for it, which takes longer than most small jobs.
+    """
+    fields = ",".join(f"{quoted(name)}:{kind}" for name, kind in schema.items())
+    text = json.dumps([dict(zip(schema, row, strict=True)) for row in rows])
+    parsed = F.from_json(F.lit(text), f"array<struct<{fields}>>", {"mode": "FAILFAST"})
+    return spark.range(1).select(F.explode(parsed).alias("row")).select("row.*")
 
 
 def row_hash(frame: DataFrame, columns: Sequence[str]) -> Column:

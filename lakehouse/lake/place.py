@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lakehouse.errors import LakeNotWritableError
 from lakehouse.lake.checkpoint import Checkpoint
-from lakehouse.lake.frame import quoted
+from lakehouse.lake.frame import literal, quoted
 from lakehouse.lake.storage import local
 from lakehouse.lake.table import Table
 
@@ -64,7 +64,6 @@ class Lake:
         """Give the table its name in the catalog, if the environment has one."""
         if self.catalog:
             schema, name = table.name.split(".")
+            full = ".".join(map(quoted, (self.catalog, schema, name)))
             spark.sql(f"CREATE SCHEMA IF NOT EXISTS {quoted(self.catalog)}.{quoted(schema)}")
-            spark.sql(
-                f"CREATE TABLE IF NOT EXISTS {quoted(self.catalog)}.{quoted(schema)}.{quoted(name)} USING DELTA LOCATION '{table.path}'"
-            )
+            spark.sql(f"CREATE TABLE IF NOT EXISTS {full} USING DELTA LOCATION {literal(table.path)}")

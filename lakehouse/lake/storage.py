@@ -44,7 +44,7 @@ def local(path: str) -> Path | None:
 
 
 def list_files(spark: SparkSession, folder: str, pattern: str) -> list[FileEntry]:
-    """Every file below the folder whose name matches, sorted; names that begin with ``_`` or ``.`` are hidden, as in Spark.
+    """Every file below the folder whose name matches, sorted; those that begin with ``_`` or ``.`` are hidden from all.
 
     Where only Spark can reach the folder, files of zero bytes are not listed: its file sources pass over them.
     """
@@ -94,8 +94,8 @@ def read_lines(spark: SparkSession, path: str) -> list[str] | None:
                 return None
             raise
     if place.is_dir():
-        names = sorted(name for name in os.listdir(place) if not name.startswith(("_", ".")))
-        return [line for name in names for line in (place / name).read_text("utf-8").splitlines()]
+        files = sorted(path for path in place.iterdir() if not path.name.startswith(("_", ".")))
+        return [line for path in files for line in path.read_text("utf-8").splitlines()]
     return place.read_text("utf-8").splitlines() if place.is_file() else None
 
 
@@ -103,11 +103,11 @@ def write_text(spark: SparkSession, path: str, text: str) -> None:
     """Write one small text, whole or not at all; where only Spark can reach, as a folder of one file."""
     place = local(path)
     if place is None:
-        spark.createDataFrame([(text,)], "value string").coalesce(1).write.mode("overwrite").text(path)
+        spark.range(1).select(F.lit(text).alias("value")).coalesce(1).write.mode("overwrite").text(path)
         return
     place.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=place.parent, prefix=".", delete=False) as beside:
         beside.write(text)
         beside.flush()
         os.fsync(beside.fileno())
-    os.replace(beside.name, place)
+    Path(beside.name).replace(place)

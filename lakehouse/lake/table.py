@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from lakehouse.errors import NotDeltaError, SourceNotFoundError
 from lakehouse.lake.frame import literal, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from pyspark.sql import DataFrame, SparkSession
     from pyspark.sql.types import StructType
@@ -45,12 +46,17 @@ class Table:
 
 @dataclass(frozen=True)
 class Commit:
-    """One version of a table: what made it, its metrics, and what this library noted in it (empty for others' commits)."""
+    """One version of a table: what made it, its metrics, and what this library noted in it (nothing in others' commits)."""
 
     version: int
     operation: str
     metrics: dict[str, int] = field(default_factory=dict)
     note: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_empty_table(self) -> bool:
+        """Whether the table was just made and has never held a row."""
+        return self.version == 0 and self.operation in ("CREATE TABLE", "CREATE OR REPLACE TABLE")
 
     @property
     def changes_rows(self) -> bool:
@@ -144,7 +150,7 @@ def layout(spark: SparkSession, table: Table) -> Layout:
 def create(
     spark: SparkSession,
     table: Table,
-    schema: StructType,
+    columns: StructType | Mapping[str, str],
     *,
     about: str = "",
     comments: Mapping[str, str] | None = None,
@@ -157,13 +163,12 @@ def create(
     Raises:
         NotDeltaError: the folder holds something else.
     """
-    notes = {name.lower(): text for name, text in (comments or {}).items()}
-    columns = [
-        f"{quoted(column.name)} {column.dataType.simpleString()}"
-        + (f" COMMENT {literal(notes[column.name.lower()])}" if column.name.lower() in notes else "")
-        for column in schema.fields
-    ]
-    statement = [f"CREATE TABLE IF NOT EXISTS {table.sql} ({', '.join(columns)}) USING DELTA"]
+    notes = {name.lower(): f" COMMENT {literal(text)}" for name, text in (comments or {}).items()}
+    kinds = (
+        columns if isinstance(columns, Mapping) else {one.name: one.dataType.simpleString() for one in columns.fields}
+    )
+    told = [f"{quoted(name)} {kind}{notes.get(name.lower(), '')}" for name, kind in kinds.items()]
+    statement = [f"CREATE TABLE IF NOT EXISTS {table.sql} ({', '.join(told)}) USING DELTA"]
     if partition_by:
         statement.append(f"PARTITIONED BY ({', '.join(map(quoted, partition_by))})")
     if cluster_by:

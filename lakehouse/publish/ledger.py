@@ -7,8 +7,11 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+from pyspark.sql import functions as F
+
 from lakehouse.errors import ImbalanceError
-from lakehouse.lake.table import create, head
+from lakehouse.lake.frame import small_frame
+from lakehouse.lake.table import create, head, read_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +25,7 @@ _COMMENTS = {
     "status": "done, failed, or replayed (the batch had been committed by an earlier attempt)",
     "inputs": "What was read, as JSON: the files of each source, or the versions of its table",
     "read": "Records that came; read = accepted + quarantined + dropped",
-    "produced": "Rows that transform() made; produced = inserted + updated + deleted + unchanged + superseded + duplicates + rejected + filtered",
+    "produced": "Rows that transform() made; the sum of the eight columns that follow",
     "rejected": "Rows that transform() made and that cannot be written; they are in quarantine",
     "rules": "How many rows broke each rule",
     "version": "The target's version after this event",
@@ -73,8 +76,7 @@ class Rows:
             if whole != parts:
                 message = f"{name} {whole:,} rows, and accounted for {parts:,}: {asdict(self)}"
                 raise ImbalanceError(
-                    message,
-                    hint="this is a fault of the library or of a source that changed while it was read; nothing was marked as done",
+                    message, hint="a fault of this library, or of a source that changed while it was read"
                 )
         return self
 
@@ -105,10 +107,13 @@ class Event:
 
 _COLUMNS = {
     **dict.fromkeys(("event", "job", "run_id", "status"), "string"),
-    **dict.fromkeys(("started_at", "ended_at"), "timestamp"),
+    "started_at": "timestamp",
+    "stream": "string",
+    "batch": "bigint",
+    "ended_at": "timestamp",
     **dict.fromkeys(("target", "path"), "string"),
-    **dict.fromkeys(("version", "batch"), "bigint"),
-    **dict.fromkeys(("stream", "inputs"), "string"),
+    "version": "bigint",
+    "inputs": "string",
     **dict.fromkeys((one.name for one in fields(Rows)), "bigint"),
     **dict.fromkeys(("rows_added", "rows_removed"), "bigint"),
     "rules": "map<string,bigint>",
@@ -117,55 +122,36 @@ _COLUMNS = {
 }
 
 
-def record(spark: SparkSession, ledger: Table, event: Event) -> None:
-    """Add one event; that of a batch is added once, however often the batch is run."""
-    ddl = ", ".join(f"{name} {kind}" for name, kind in _COLUMNS.items())
+def record(spark: SparkSession, ledger: Table, event: Event, *, unless_there: bool = False) -> None:
+    """Add one event. ``unless_there``: it is that of a batch which an earlier attempt may have put there already."""
     if head(spark, ledger) is None:
-        schema = spark.createDataFrame([], ddl).schema
         create(
             spark,
             ledger,
-            schema,
+            _COLUMNS,
             about="Every batch and every run of every job",
             comments=_COMMENTS,
-            properties={"lakehouse.mode": "append", "delta.checkpointInterval": "100"},
+            # statistics of the columns by which it is searched, which come first
+            properties={
+                "lakehouse.mode": "append",
+                "delta.checkpointInterval": "100",
+                "delta.dataSkippingNumIndexedCols": "7",
+            },
         )
+    elif unless_there and _has(spark, ledger, event):
+        return
     values = {
-        name: getattr(event, name)
-        for name in (
-            "event",
-            "job",
-            "run_id",
-            "status",
-            "target",
-            "path",
-            "version",
-            "batch",
-            "stream",
-            "rows_added",
-            "rows_removed",
-            "error_code",
-        )
-    }
-    values |= {
-        "started_at": event.started_at,
-        "ended_at": datetime.now(UTC),
-        "inputs": json.dumps(event.inputs, default=str, sort_keys=True),
+        **{one.name: getattr(event, one.name) for one in fields(Event)},
         **asdict(event.rows),
-    }
-    values |= {
-        "rules": dict(event.rules),
-        "seconds": dict(event.seconds),
+        "started_at": event.started_at.isoformat(),
+        "ended_at": datetime.now(UTC).isoformat(),
+        "inputs": json.dumps(event.inputs, default=str, sort_keys=True),
         "error_message": (event.error_message or "")[:4000] or None,
     }
-    writer = (
-        spark.createDataFrame([tuple(values[name] for name in _COLUMNS)], ddl)
-        .coalesce(1)
-        .write.format("delta")
-        .mode("append")
-    )
-    if event.event == "batch" and event.stream:
-        writer = writer.option("txnAppId", f"lakehouse/{event.stream}/ledger/{event.job}").option(
-            "txnVersion", str(event.batch)
-        )
-    writer.save(ledger.path)
+    row = small_frame(spark, [[values[name] for name in _COLUMNS]], _COLUMNS)
+    row.coalesce(1).write.format("delta").mode("append").save(ledger.path)
+
+
+def _has(spark: SparkSession, ledger: Table, event: Event) -> bool:
+    same = (F.col("stream") == event.stream) & (F.col("batch") == event.batch) & (F.col("job") == event.job)
+    return bool(read_table(spark, ledger).where(same & (F.col("event") == "batch")).limit(1).collect())

@@ -5,113 +5,275 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import zlib
+from collections import Counter
+from dataclasses import dataclass
+from functools import partial, reduce
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
 from lakehouse.lake.batch import CODE, MESSAGE, RAW, SOURCE, BadFile
-from lakehouse.lake.frame import col, quoted
+from lakehouse.lake.frame import col, materialise, quoted
 from lakehouse.lake.storage import local, plain_path
-from lakehouse.read.scan import URI, glob_escaped, place
+from lakehouse.read.scan import BLOCK, ORDINAL, URI, glob_escaped, is_the_files_fault, message_of, place
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import Column, DataFrame, SparkSession
 
-    from lakehouse.read.scan import Groups, Scan
+    from lakehouse.read.scan import Groups
     from lakehouse.spec.source import CsvOptions, FilesSource
 
 _LONGEST_HEADER = 4 * 1024 * 1024
 
 
+_MOST_COLUMNS = 10_000
+_UNIT = "\x1f"
+
+_MESSAGES = {
+    "FIELD_COUNT": "the record has another number of fields than the header",
+    "UNCLOSED_QUOTE": "a quote in it is not closed where its field ends",
+}
+
+
+@dataclass(frozen=True, order=True)
+class Header:
+    """The names in a file's first record, and the last character of its line break.
+
+    ``line_break`` is empty where blank lines come first: there Spark must find it out itself.
+    """
+
+    names: tuple[str, ...]
+    line_break: str = "\n"
+
+
 def groups(spark: SparkSession, paths: Sequence[str], source: FilesSource) -> Groups:
     """The files by their header: those with the same one are read together."""
-    bad, by_header = [], {}
-    far = [path for path in paths if local(path) is None]
-    first_lines = _first_lines(spark, far) if far else {}
+    found, bad = headers(spark, paths, source)
+    scan = _multiline if source.csv.multiline else _by_line
+    return [(same, partial(scan, spark, header, source.csv)) for header, same in sorted(found.items())], bad
+
+
+def headers(
+    spark: SparkSession, paths: Sequence[str], source: FilesSource
+) -> tuple[dict[Header, list[str]], list[BadFile]]:
+    """The files by their header, and those that have none."""
+    bad: list[BadFile] = []
+    by_header: dict[Header, list[str]] = {}
+    far = {path for path in paths if local(path) is None}
+    first_lines = _first_lines(spark, sorted(far)) if far else {}
     for path in paths:
         try:
-            header = _names(first_lines.get(path, "") if path in first_lines else _head(path), source.csv)
-        except (OSError, EOFError, csv.Error) as error:
-            bad.append(BadFile(path, "FILE_UNREADABLE", f"no header can be read: {error}"))
+            head = first_lines.get(path, "") if path in far else _head(path, source.csv.quote)
+            by_header.setdefault(_header(head, source.csv), []).append(path)
         except UnicodeDecodeError:
             bad.append(BadFile(path, "FILE_ENCODING", "the file is not UTF-8"))
-        except ValueError as error:
-            bad.append(BadFile(path, "FILE_HEADER", str(error)))
-        else:
-            by_header.setdefault(header, []).append(path)
-    return [(same, _scan(spark, header, source.csv)) for header, same in sorted(by_header.items())], bad
+        except (OSError, EOFError, zlib.error) as error:
+            bad.append(BadFile(path, "FILE_UNREADABLE", f"no header can be read: {error}"))
+        except (ValueError, csv.Error) as error:
+            bad.append(BadFile(path, "FILE_HEADER", f"no header can be read: {error}"))
+    return by_header, bad
 
 
-def _head(path: str) -> str:
+def _head(path: str, quote: str) -> str:
     """The beginning of a file, as far as a header can reach."""
-    place = local(path)
-    assert place is not None
-    opened = gzip.open(place) if path.lower().endswith(".gz") else place.open("rb")
-    with opened as file:
+    place = Path(plain_path(path, encoded=False))
+    with gzip.open(place) if path.lower().endswith(".gz") else place.open("rb") as file:
         # one line at a time, until the quotes of the header are closed
         head = b""
-        for line in file:
+        while line := file.readline(_LONGEST_HEADER):
             head += line
-            if len(head) > _LONGEST_HEADER or (head.strip(b"\xef\xbb\xbf \t\r\n") and head.count(b'"') % 2 == 0):
+            begun = head.removeprefix(b"\xef\xbb\xbf").strip()
+            if len(head) >= _LONGEST_HEADER or (begun and head.count(quote.encode()) % 2 == 0):
                 break
     return head.decode("utf-8-sig")
 
 
-def _names(head: str, options: CsvOptions) -> tuple[str, ...]:
-    """The column names of a header.
+def _header(head: str, options: CsvOptions) -> Header:
+    """The header at the beginning of a text.
 
     Raises:
-        ValueError: two columns have the same name, but for case, or one has a name of this library's own.
+        ValueError: there is none, two names are the same but for case, or one is this library's own.
+        csv.Error: a quote is not closed.
     """
-    lines = (line for line in io.StringIO(head.removeprefix("\ufeff"), newline="") if line.strip("\r\n"))
+    taken: list[str] = []
+
+    def lines() -> Iterator[str]:
+        for line in io.StringIO(head.removeprefix("\ufeff"), newline=""):
+            taken.append(line)
+            if line.strip("\r\n"):
+                # Python knows no delimiter of several characters
+                yield line.replace(_delimiter(options), _UNIT)
+
     doubled = options.escape == options.quote
     reader = csv.reader(
-        lines,
-        delimiter=options.delimiter,
+        lines(),
+        delimiter=_UNIT,
         quotechar=options.quote,
         doublequote=doubled,
         escapechar=None if doubled else options.escape,
+        strict=True,
     )
-    names = tuple(name.strip() or f"_c{index}" for index, name in enumerate(next(reader, [])))
-    lowered = [name.lower() for name in names]
-    if twice := sorted({name for name in lowered if lowered.count(name) > 1}):
-        message = f"the header names '{twice[0]}' twice"
+    fields = [name.replace(_UNIT, _delimiter(options)).strip() for name in next(reader, [])]
+    names = tuple(name or f"_c{index}" for index, name in enumerate(fields))
+    _usable(names)
+    end = taken[-1][-1]
+    return Header(names, "" if len(taken) > 1 and not taken[0].strip("\r\n") else end if end == "\r" else "\n")
+
+
+def _usable(names: Sequence[str]) -> None:
+    if not names or len(names) > _MOST_COLUMNS:
+        message = f"{len(names):,} columns" if names else "there are only blank lines"
+        raise ValueError(message)
+    lowered = Counter(name.lower() for name in names)
+    if twice := [name for name, times in lowered.items() if times > 1]:
+        message = f"it names '{twice[0]}' twice"
         raise ValueError(message)
     if own := [name for name in lowered if name == SOURCE or name.startswith("__")]:
-        message = f"the header names '{own[0]}', which is reserved"
+        message = f"it names '{own[0]}', which is reserved"
         raise ValueError(message)
-    return names
+
+
+def _delimiter(options: CsvOptions) -> str:
+    r"""The delimiter; ``\t`` is a tab, since plain YAML leaves it as it is written."""
+    return options.delimiter.replace("\\t", "\t")
 
 
 def _first_lines(spark: SparkSession, paths: Sequence[str]) -> dict[str, str]:
-    """The first line of each file that only Spark can reach, in one job."""
+    """The first line of each file that only Spark can reach, in one job; a file that cannot be read has none."""
     lines = spark.read.text([glob_escaped(path) for path in paths]).select("value", *place())
-    first = lines.where("__block = 0").groupBy(URI).agg(F.min_by("value", "__ordinal").alias("value"))
-    return {plain_path(row[URI], encoded=True): row["value"] for row in first.collect()}
+    first = lines.where(F.trim("value") != "").groupBy(URI).agg(F.min(F.struct(BLOCK, ORDINAL, "value")).alias("first"))
+    try:
+        return {plain_path(row[URI], encoded=True): row["first"]["value"] for row in first.collect()}
+    except Exception as error:
+        if not is_the_files_fault(error):
+            raise
+        half = len(paths) // 2
+        return {**_first_lines(spark, paths[:half]), **_first_lines(spark, paths[half:])} if half else {}
 
 
-def _scan(spark: SparkSession, header: tuple[str, ...], options: CsvOptions) -> Scan:
-    """How files of one header are read: every value as text, a record with too few or too many fields kept whole."""
-    schema = ", ".join(f"{quoted(name)} string" for name in (*header, RAW))
+def _parsing(names: Sequence[str], options: CsvOptions) -> tuple[str, dict[str, str]]:
+    """Schema and options of the parser: every value as text, a record with too few or too many fields kept whole."""
+    return ", ".join(f"{quoted(name)} string" for name in (*names, RAW)), {
+        "mode": "PERMISSIVE",
+        "columnNameOfCorruptRecord": RAW,
+        "sep": _delimiter(options),
+        "quote": options.quote,
+        "escape": options.escape,
+    }
 
-    def scan(paths: Sequence[str]) -> DataFrame:
-        reader = (
-            spark.read.schema(schema)
-            .option("header", "true")
-            .option("mode", "PERMISSIVE")
-            .option("columnNameOfCorruptRecord", RAW)
-        )
-        reader = reader.option("sep", options.delimiter).option("quote", options.quote).option("escape", options.escape)
-        reader = reader.option("multiLine", str(options.multiline).lower())
-        broken = F.col(RAW).isNotNull()
-        wrong_count = F.lit(f"the header has {len(header)} fields, the record has another number")
-        return reader.csv([glob_escaped(path) for path in paths]).select(
-            *[col(name) for name in (*header, RAW)],
-            F.when(broken, "FIELD_COUNT").alias(CODE),
-            F.when(broken, wrong_count).alias(MESSAGE),
-            *place(),
-        )
 
-    return scan
+def _by_line(spark: SparkSession, header: Header, options: CsvOptions, paths: Sequence[str]) -> DataFrame:
+    """Each line is a record, so that Spark can split a file over its tasks."""
+    lines = spark.read.text([glob_escaped(path) for path in paths]).where(F.trim("value") != "")
+    lines = materialise(lines.select(F.regexp_replace("value", "^\ufeff", "").alias("__line"), *place()))
+    place_in_file = F.struct(BLOCK, ORDINAL)
+    first = lines.groupBy(URI).agg(F.min(place_in_file).alias("__first"))
+    records = lines.join(F.broadcast(first), URI).where(place_in_file != F.col("__first"))
+    # with a field of its own at the end, a quote that the line leaves open is seen: it takes that field in
+    schema, parsing = _parsing((*header.names, "__end"), options)
+    end = _delimiter(options) + _UNIT
+    records = records.withColumn("__parsed", F.from_csv(F.concat("__line", F.lit(end)), schema, parsing))
+    values = [F.col(f"__parsed.{quoted(name)}").alias(name) for name in header.names]
+    broken = F.col(f"__parsed.{RAW}").isNotNull()
+    unclosed = broken & F.concat_ws("", *values).endswith(end)
+    rows = records.select(
+        *values,
+        F.when(broken, F.col("__line")).alias(RAW),
+        F.when(unclosed, F.col("__line")).alias("__unclosed"),
+        *map(F.col, (URI, BLOCK, ORDINAL)),
+    )
+    return materialise(_judged(rows, header))
+
+
+def _multiline(spark: SparkSession, header: Header, options: CsvOptions, paths: Sequence[str]) -> DataFrame:
+    """A quoted field may hold line breaks, so one task reads a file from front to back."""
+    schema, parsing = _parsing(header.names, options)
+    reader = spark.read.schema(schema).options(header="true", multiLine="true", **parsing)
+    if header.line_break:
+        # left to itself, Spark goes by the first line break of a file, and loses its way where another kind follows
+        reader = reader.option("lineSep", header.line_break)
+    # of a line break \r\n the \r is left at the end; a line of nothing else is blank
+    first, *others = map(col, header.names)
+    blank = first.rlike(r"^\r\z") & F.coalesce(*others, F.lit(None)).isNull()
+    ends = {name: F.regexp_replace(col(name), r"\r\z", "") for name in (header.names[-1], RAW)}
+    last = F.when(ends[header.names[-1]] != "", ends[header.names[-1]]).alias(header.names[-1])
+    rows = reader.csv([glob_escaped(path) for path in paths]).where(~F.coalesce(blank, F.lit(False)))
+    rows = rows.select(*map(col, header.names[:-1]), last, ends[RAW].alias(RAW), *place())
+    rows = materialise(rows)
+    return _judged(_swallowing(spark, rows, header, options), header)
+
+
+def _swallowing(spark: SparkSession, rows: DataFrame, header: Header, options: CsvOptions) -> DataFrame:
+    """The rows, with those that took the records after them for their own by a quote that is not closed.
+
+    Such a value holds a line break and either begins with the quote or is in the last record. Only these are looked
+    for in the file's text: a good one stands there between two quotes.
+    """
+    breaks = [(col(name), col(name).rlike(r"[\r\n]")) for name in header.names]
+    begins = [breaks_it & value.startswith(options.quote) for value, breaks_it in breaks]
+
+    def some(conditions: Sequence[Column]) -> Column:
+        return reduce(lambda one, other: one | other, [F.coalesce(it, F.lit(False)) for it in conditions])
+
+    last = rows.groupBy(URI).agg(
+        F.max(ORDINAL).alias("__last"),
+        F.max_by(some([breaks_it for _, breaks_it in breaks]), ORDINAL).alias("__ends"),
+        F.max(some(begins)).alias("__begins"),
+    )
+    suspects = [row[URI] for row in last.where("__ends OR __begins").select(URI).collect()]
+    if not suspects:
+        return rows.withColumn("__unclosed", F.lit(None).cast("string"))
+    paths = [glob_escaped(plain_path(uri, encoded=True)) for uri in suspects]
+    texts = spark.read.text(paths, wholetext=True)
+    texts = texts.select(_unescaped(F.col("value"), options).alias("__text"), F.col("_metadata.file_path").alias(URI))
+    joined = rows.join(last, URI, "left").join(texts, URI, "left")
+    is_last = F.col(ORDINAL) == F.col("__last")
+    quote = F.lit(options.quote)
+    lost = [
+        (begins_it | (breaks_it & is_last))
+        & ~F.col("__text").contains(F.concat(quote, _written(value, options), quote))
+        for (value, breaks_it), begins_it in zip(breaks, begins, strict=True)
+    ]
+    shown = F.to_json(F.struct(*map(col, header.names)), {"ignoreNullFields": "false"})
+    unclosed = F.when(some(lost), shown).alias("__unclosed")
+    return materialise(joined.select(*rows.columns, unclosed))
+
+
+def _written(value: Column, options: CsvOptions) -> Column:
+    """A value as it stands between quotes, in a text that went through ``_unescaped``."""
+    return F.replace(_unescaped(value, options), F.lit(options.quote), F.lit(_twice(options)))
+
+
+def _twice(options: CsvOptions) -> str:
+    return options.quote * 2 if options.escape == options.quote else options.quote
+
+
+def _unescaped(text: Column, options: CsvOptions) -> Column:
+    """A text in which neither the kind of its line breaks nor needless escapes make a difference."""
+    text = F.replace(text, F.lit("\r\n"), F.lit("\n"))
+    return text if options.escape == options.quote else F.replace(text, F.lit(options.escape), F.lit(""))
+
+
+def _judged(rows: DataFrame, header: Header) -> DataFrame:
+    """The rows with what is wrong with each."""
+    code = F.when(F.col("__unclosed").isNotNull(), "UNCLOSED_QUOTE").when(F.col(RAW).isNotNull(), "FIELD_COUNT")
+    message = message_of(code, _MESSAGES)
+    return rows.select(
+        *map(col, header.names),
+        F.coalesce(RAW, "__unclosed").alias(RAW),
+        code.alias(CODE),
+        message.alias(MESSAGE),
+        URI,
+        BLOCK,
+        ORDINAL,
+    )
+
+
+def columns(spark: SparkSession, paths: Sequence[str], source: FilesSource) -> dict[str, str]:
+    """The columns that the files' headers name, all text."""
+    found, _ = headers(spark, paths, source)
+    return {name: "string" for header in found for name in header.names}

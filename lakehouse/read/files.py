@@ -11,19 +11,20 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType
 
-from lakehouse.errors import FileChangedError, FileUnreadableError
+from lakehouse.errors import FileChangedError, FileUnreadableError, first_line
 from lakehouse.lake.batch import CODE, MESSAGE, RAW, SOURCE, SOURCE_TYPE, Arrived, BadFile
-from lakehouse.lake.frame import col, materialise
+from lakehouse.lake.frame import col, small_frame
 from lakehouse.lake.storage import LISTING, FileEntry, listing, local, plain_path
 from lakehouse.read import csv, json, parquet
-from lakehouse.read.scan import BLOCK, ORDINAL, URI, Unreadable, glob_escaped
+from lakehouse.read.scan import BLOCK, ORDINAL, URI, glob_escaped, is_the_files_fault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from pyspark.sql import DataFrame, SparkSession
 
+    from lakehouse.read.scan import Scan
     from lakehouse.spec.source import FileFormat, FilesSource
 
 _ENDINGS: dict[str, FileFormat] = {
@@ -36,7 +37,7 @@ _ENDINGS: dict[str, FileFormat] = {
 _NEVER = "36500d"
 """Spark forgets, and then passes over, files older than its ``maxFileAge`` (7 days): a late file must be seen."""
 
-_GROUPS = {"csv": csv.groups, "json": json.groups, "parquet": parquet.groups}
+_FORMATS = {"csv": csv, "json": json, "parquet": parquet}
 
 
 def stream(spark: SparkSession, folder: str, source: FilesSource) -> DataFrame:
@@ -48,6 +49,17 @@ def stream(spark: SparkSession, folder: str, source: FilesSource) -> DataFrame:
     else:
         reader = reader.option("maxFilesPerTrigger", source.max_files or 1000)
     return listing(reader.load(folder))
+
+
+def columns_of_files(spark: SparkSession, files: Sequence[FileEntry], source: FilesSource) -> dict[str, str]:
+    """The columns that the files would bring and their types: from headers, footers and the first lines of JSON."""
+    columns: dict[str, str] = {}
+    for kind, same in groupby(
+        sorted(files, key=lambda file: _kind(file, source)), key=lambda file: _kind(file, source)
+    ):
+        if kind in _FORMATS:
+            columns = {**_FORMATS[kind].columns(spark, [file.path for file in same], source), **columns}
+    return columns
 
 
 @dataclass(frozen=True)
@@ -90,12 +102,11 @@ def read_files(
                 )
             )
         else:
-            groups, bad = _GROUPS[kind](spark, [file.path for file in same], source)
+            groups, bad = _FORMATS[kind].groups(spark, [file.path for file in same], source)
             read += _Read(bad=tuple(bad))
             for paths, scan in groups:
                 read += _readable(paths, scan)
     _unchanged(wanted)
-    read += _Read(bad=_wrong_encoding(spark, read.frames))
     if read.bad and source.on_unreadable == "fail":
         listed = "\n  ".join(f"{file.file}: {file.code}: {file.message}" for file in read.bad)
         message = f"{len(read.bad)} of {len(wanted)} files cannot be read:\n  {listed}"
@@ -107,38 +118,35 @@ def _kind(file: FileEntry, source: FilesSource) -> str:
     if file.bytes == 0:
         return "empty"
     name = PurePosixPath(file.path)
-    ending = PurePosixPath(name.stem).suffix if name.suffix == ".gz" else name.suffix
-    return source.format or _ENDINGS.get(ending.lower(), "unknown")
+    ending = PurePosixPath(name.stem).suffix if name.suffix.lower() == ".gz" else name.suffix
+    by_name: str = _ENDINGS.get(ending.lower(), "unknown")
+    return source.format or by_name
 
 
-def _readable(paths: Sequence[str], scan: Callable[[Sequence[str]], DataFrame]) -> _Read:
+def _readable(paths: Sequence[str], scan: Scan) -> _Read:
     """Evaluate the scan of the files; where it fails, halve them until the broken ones stand alone.
 
     b broken files among n cost some b·log n further scans, and only then.
     """
     try:
-        return _Read(frames=(materialise(scan(paths)),))
+        frame = scan(paths)
+        wrong = _wrong_encoding(frame)
     except Exception as error:
         if "FILE_NOT_EXIST" in str(error):
-            message = f"a file vanished while it was read: {_first_line(error)}"
+            message = f"a file vanished while it was read: {first_line(error)}"
             raise FileChangedError(message, hint="run again") from error
-        if not _is_the_files_fault(error):
+        if not is_the_files_fault(error):
             raise
         if len(paths) == 1:
             return _Read(bad=(BadFile(paths[0], "FILE_UNREADABLE", _cause(error)),))
         half = len(paths) // 2
         return _readable(paths[:half], scan) + _readable(paths[half:], scan)
-
-
-def _is_the_files_fault(error: Exception) -> bool:
-    text = str(error)
-    return isinstance(error, Unreadable) or any(
-        mark in text for mark in ("FAILED_READ_FILE", "CANNOT_READ_FILE_FOOTER", "UNABLE_TO_INFER_SCHEMA")
-    )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:300]
+    if not wrong:
+        return _Read(frames=(frame,))
+    # read again without them: what a broken file names is no column of the others
+    good = [path for path in paths if path not in wrong]
+    bad = _Read(bad=tuple(BadFile(path, "FILE_ENCODING", "the file is not UTF-8") for path in sorted(wrong)))
+    return bad + _readable(good, scan) if good else bad
 
 
 def _cause(error: Exception) -> str:
@@ -148,7 +156,7 @@ def _cause(error: Exception) -> str:
         for line in str(error).splitlines()
         if line.strip().startswith("Caused by: ")
     ]
-    return causes[-1][:300] if causes else _first_line(error)
+    return causes[-1][:300] if causes else first_line(error)
 
 
 def _unchanged(files: Iterable[FileEntry]) -> None:
@@ -167,46 +175,30 @@ def _unchanged(files: Iterable[FileEntry]) -> None:
             raise FileChangedError(message, hint="write files under another name, then rename them into the folder")
 
 
-def _wrong_encoding(spark: SparkSession, frames: Sequence[DataFrame]) -> tuple[BadFile, ...]:
+def _wrong_encoding(frame: DataFrame) -> set[str]:
     """Files that are not UTF-8.
 
-    Spark decodes a broken byte as U+FFFD without a word. A value that holds one is a suspicion; the file's own bytes
-    decide, since the character may stand in it rightly.
+    Spark decodes a broken byte as U+FFFD without a word. A value or name that holds one is a suspicion; the file's own
+    bytes decide, since the character may stand in it rightly.
     """
-    suspects: set[str] = set()
-    for frame in frames:
-        texts = [
-            col(field.name).contains("\ufffd")
-            for field in frame.schema.fields
-            if isinstance(field.dataType, StringType) and field.name != URI
-        ]
-        if texts:
-            found = frame.where(
-                reduce(
-                    lambda one, other: F.coalesce(one, F.lit(False)) | F.coalesce(other, F.lit(False)),
-                    texts,
-                    F.lit(False),
-                )
-            )
-            suspects |= {row[URI] for row in found.select(URI).distinct().collect()}
-    if not suspects:
-        return ()
-    paths = {plain_path(uri, encoded=True) for uri in suspects}
-    lines = spark.read.text([glob_escaped(path) for path in sorted(paths)]).select(
-        "value", F.col("_metadata.file_path").alias(URI)
-    )
-    broken = lines.where(~F.is_valid_utf8("value")).select(URI).distinct().collect()
-    return tuple(
-        BadFile(path, "FILE_ENCODING", "the file is not UTF-8")
-        for path in sorted(plain_path(row[URI], encoded=True) for row in broken)
-    )
+    texts = [
+        field.name for field in frame.schema.fields if isinstance(field.dataType, StringType) and field.name != URI
+    ]
+    named = any("\ufffd" in name for name in texts)
+    suspicious = [F.coalesce(col(name).contains("\ufffd"), F.lit(False)) for name in texts]
+    found = frame.where(reduce(lambda one, other: one | other, suspicious, F.lit(named))).select(URI).distinct()
+    paths = sorted(plain_path(row[URI], encoded=True) for row in found.collect())
+    if not paths:
+        return set()
+    lines = frame.sparkSession.read.text([glob_escaped(path) for path in paths])
+    broken = lines.where(~F.is_valid_utf8("value")).select(F.col("_metadata.file_path").alias(URI)).distinct()
+    return {plain_path(row[URI], encoded=True) for row in broken.collect()}
 
 
 def _with_source(spark: SparkSession, read: _Read, run_id: str, now: datetime) -> DataFrame:
     """The rows of all readable files in one frame, with ``_source``."""
-    bad = {file.file for file in read.bad}
     if not read.frames:
-        return spark.createDataFrame([], f"{SOURCE} {SOURCE_TYPE}, {RAW} string, {CODE} string, {MESSAGE} string")
+        return small_frame(spark, [], {SOURCE: SOURCE_TYPE, RAW: "string", CODE: "string", MESSAGE: "string"})
     rows = _union(read.frames)
     blocks = (
         rows.groupBy(URI, BLOCK)
@@ -218,10 +210,9 @@ def _with_source(spark: SparkSession, read: _Read, run_id: str, now: datetime) -
     for uri, same in groupby(blocks, key=lambda block: block[URI]):
         path, before = plain_path(uri, encoded=True), 0
         for block in same:
-            if path not in bad:
-                starts.append((uri, block[BLOCK], path, before + 1 - block["first"]))
+            starts.append((uri, block[BLOCK], path, before + 1 - block["first"]))
             before += block["count"]
-    bases = spark.createDataFrame(starts, f"{URI} string, {BLOCK} bigint, __file string, __base bigint")
+    bases = small_frame(spark, starts, {URI: "string", BLOCK: "bigint", "__file": "string", "__base": "bigint"})
     source = F.struct(
         F.col("__file").alias("file"),
         (F.col(ORDINAL) + F.col("__base")).alias("position"),
@@ -231,7 +222,6 @@ def _with_source(spark: SparkSession, read: _Read, run_id: str, now: datetime) -
         F.lit(now).cast("timestamp").alias("ingested_at"),
         F.lit(run_id).alias("run_id"),
     )
-    # the inner join also leaves out the rows of files that turned out broken after they were read
     return (
         rows.join(F.broadcast(bases), [URI, BLOCK])
         .withColumn(SOURCE, source)

@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 
 from lakehouse.lake.batch import CODE, MESSAGE, RAW, SOURCE
 from lakehouse.lake.frame import materialise, quoted
-from lakehouse.read.scan import BLOCK, ORDINAL, URI, glob_escaped, place
+from lakehouse.read.scan import BLOCK, ORDINAL, URI, glob_escaped, message_of, place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,14 +28,31 @@ Each match begins where the last one ended (``\\G``), so never inside of a strin
 depth of the match does not grow with the line.
 """
 
+_NO_SINGLE_QUOTE = r"""^(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"|[^"']++)*+$"""
+"""A line with no single quote outside of its strings: Spark's parser would take it for a string's."""
+
+_HALF = r"(?i)\\ud[89a-f]"
+_PAIR = r"(?i)\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}"
+
+_LENIENT = {"allowUnquotedControlChars": "true"}
+"""As the functions that look for names are; else a tab in a string would make every value of its line NULL."""
+
+_MESSAGES = {
+    "MALFORMED_JSON": "the line is not one JSON object",
+    "LONE_SURROGATE": "the line escapes one half of a character",
+    "DUPLICATE_JSON_KEY": "a name stands twice in the object, or twice but for case",
+    "RESERVED_NAME": "a name is empty, or reserved",
+}
+
 
 def groups(spark: SparkSession, paths: Sequence[str], source: FilesSource) -> Groups:
     """All files together: their fields are found per line."""
     del source
 
     def scan(some: Sequence[str]) -> DataFrame:
-        lines = spark.read.text([glob_escaped(path) for path in some]).where(F.trim("value") != "")
-        return _parsed(materialise(lines.select(F.regexp_replace("value", "^\ufeff", "").alias(RAW), *place())))
+        lines = spark.read.text([glob_escaped(path) for path in some]).where(F.col("value").rlike(r"\S"))
+        lines = materialise(lines.select(F.regexp_replace("value", "^\ufeff", "").alias(RAW), *place()))
+        return materialise(_parsed(lines))
 
     return [(paths, scan)], []
 
@@ -45,38 +62,35 @@ def _parsed(lines: DataFrame) -> DataFrame:
     lowered = F.transform(keys, F.lower)
     code = (
         F.when(~_is_one_object(), "MALFORMED_JSON")
+        .when(_has_half_a_character(), "LONE_SURROGATE")
         .when(F.size(F.array_distinct(lowered)) < F.size(lowered), "DUPLICATE_JSON_KEY")
-        .when(F.exists(lowered, lambda key: key.startswith("__") | (key == SOURCE)), "RESERVED_NAME")
+        .when(F.exists(lowered, lambda key: key.startswith("__") | key.isin("", SOURCE)), "RESERVED_NAME")
     )
     checked = lines.withColumn(CODE, code)
     found = checked.where(F.col(CODE).isNull()).select(F.explode(keys).alias("key")).distinct().collect()
     spellings: dict[str, list[str]] = {}
     for name in sorted(row.key for row in found):
         spellings.setdefault(name.lower(), []).append(name)
-    message = F.when(F.col(CODE) == "MALFORMED_JSON", "the line is not one JSON object").when(
-        F.col(CODE).isNotNull(), "a name stands twice in the object, or is reserved"
-    )
-    kept = [F.when(F.col(CODE).isNotNull(), F.col(RAW)).alias(RAW), CODE, message.alias(MESSAGE), URI, BLOCK, ORDINAL]
-    if not spellings:
-        return checked.select(*kept)
-    schema = ", ".join(f"{quoted(name)} string" for names in spellings.values() for name in names)
-    parsed = checked.withColumn("__parsed", F.from_json(_numbers_as_text(), schema))
-    values = [
-        F.coalesce(*[_value(F.col(f"__parsed.{quoted(name)}")) for name in names]).alias(names[0])
-        for names in spellings.values()
-    ]
-    # one object per name and line, so a value that is left out of a broken line cannot be taken for a NULL of a good one
-    return parsed.select(
-        *[
-            F.when(F.col(CODE).isNull(), value).alias(names[0])
-            for value, names in zip(values, spellings.values(), strict=True)
-        ],
-        *kept,
-    )
+    raw = F.when(F.col(CODE).isNotNull(), F.col(RAW)).alias(RAW)
+    kept = [raw, F.col(CODE), message_of(F.col(CODE), _MESSAGES).alias(MESSAGE), *map(F.col, (URI, BLOCK, ORDINAL))]
+    # names that differ by case cannot be fields of one struct, so the second spelling of each has a struct of its own
+    values: dict[str, list[Column]] = {}
+    parsed = checked
+    for index in range(max(map(len, spellings.values()), default=0)):
+        layer = [names[index] for names in spellings.values() if len(names) > index]
+        alias = f"__parsed{index}"
+        schema = ", ".join(f"{quoted(name)} string" for name in layer)
+        parsed = parsed.withColumn(alias, F.from_json(_numbers_as_text(), schema, _LENIENT))
+        for name in layer:
+            values.setdefault(name.lower(), []).append(_value(F.col(f"{alias}.{quoted(name)}")))
+    # a value that is left out of a broken line must not be taken for a NULL of a good one
+    good = F.col(CODE).isNull()
+    columns = [F.when(good, F.coalesce(*values[lowered])).alias(names[0]) for lowered, names in spellings.items()]
+    return parsed.select(*columns, *kept)
 
 
 def _is_one_object() -> Column:
-    """Whether the line is one JSON object and nothing else.
+    """Whether the line is one JSON object and nothing else, with strings in double quotes.
 
     Spark's parser stops after the first value, whatever follows it: ``{"id": 1} {"id": 2}`` would lose its second
     half. As the one element of an array and as a field before another, the line must end where its value ends.
@@ -84,7 +98,14 @@ def _is_one_object() -> Column:
     alone = F.json_array_length(F.concat(F.lit("["), F.col(RAW), F.lit("]"))) == 1
     followed = F.get_json_object(F.concat(F.lit('{"v":'), F.col(RAW), F.lit(',"end":1}')), "$.end") == "1"
     is_object = F.json_object_keys(RAW).isNotNull()
-    return F.coalesce(alone & followed & is_object, F.lit(False))
+    strict = ~F.col(RAW).contains("'") | F.col(RAW).rlike(_NO_SINGLE_QUOTE)
+    return F.coalesce(alone & followed & is_object & strict, F.lit(False))
+
+
+def _has_half_a_character() -> Column:
+    """Whether the line escapes one half of a surrogate pair, of which Spark would make a question mark."""
+    escapes = F.regexp_replace(F.regexp_replace(RAW, r"\\\\", ""), _PAIR, "")
+    return F.col(RAW).rlike(_HALF) & escapes.rlike(_HALF)
 
 
 def _numbers_as_text() -> Column:
@@ -101,3 +122,14 @@ def _value(parsed: Column) -> Column:
         .when(parsed.rlike(r"^[\[{]"), inner)
         .otherwise(parsed)
     )
+
+
+def columns(spark: SparkSession, paths: Sequence[str], source: FilesSource) -> dict[str, str]:
+    """The columns that the first lines of the files name, all text."""
+    del source
+    lines = (
+        spark.read.text([glob_escaped(path) for path in paths]).select("value", *place()).where(F.trim("value") != "")
+    )
+    first = lines.groupBy(URI).agg(F.min_by("value", ORDINAL).alias("value"))
+    keys = first.select(F.explode(F.json_object_keys("value")).alias("key")).distinct().collect()
+    return dict.fromkeys(sorted(row.key for row in keys), "string")

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from lakehouse.lake.batch import CODE, MESSAGE, RAW, SOURCE
-from lakehouse.read.scan import Unreadable, glob_escaped, place
+from lakehouse.lake.frame import materialise
+from lakehouse.read.scan import Unreadable, glob_escaped, is_the_files_fault, place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +29,18 @@ def groups(spark: SparkSession, paths: Sequence[str], source: FilesSource) -> Gr
             message = f"the column {own[0]} is reserved"
             raise Unreadable(message)
         missing = [F.lit(None).cast("string").alias(name) for name in (RAW, CODE, MESSAGE)]
-        return rows.select("*", *missing, *place())
+        return materialise(rows.select("*", *missing, *place()))
 
     return [(paths, scan)], []
+
+
+def columns(spark: SparkSession, paths: Sequence[str], source: FilesSource) -> dict[str, str]:
+    """The columns of the files' footers, with their types; none where one of them cannot be read."""
+    del source
+    try:
+        rows = spark.read.option("mergeSchema", "true").parquet(*[glob_escaped(path) for path in paths])
+    except Exception as error:
+        if not is_the_files_fault(error):
+            raise
+        return {}
+    return {field.name: field.dataType.simpleString() for field in rows.schema.fields}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from pyspark.sql import Column, DataFrame
 
@@ -40,3 +40,14 @@ def place() -> list[Column]:
 def glob_escaped(path: str) -> str:
     """The path as Spark must be given it: it takes ``* ? [ ] { }`` and backslashes for a pattern."""
     return re.sub(r"([\\*?\[\]{}])", r"\\\1", path)
+
+
+def message_of(code: Column, messages: Mapping[str, str]) -> Column:
+    """What a code means, for people."""
+    return F.create_map(*[F.lit(text) for pair in messages.items() for text in pair])[code]
+
+
+def is_the_files_fault(error: Exception) -> bool:
+    """Whether a scan failed for what a file holds, and not for what Spark or this machine lacks."""
+    marks = ("FAILED_READ_FILE", "CANNOT_READ_FILE_FOOTER", "UNABLE_TO_INFER_SCHEMA", "MALFORMED_CSV_RECORD")
+    return isinstance(error, Unreadable) or any(mark in str(error) for mark in marks)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -15,22 +15,22 @@ from pyspark.sql import functions as F
 from lakehouse.check.contract import check, required
 from lakehouse.check.quarantine import STEP as QUARANTINE
 from lakehouse.check.quarantine import put_aside
-from lakehouse.errors import ConfigError, LakehouseError, TransformError
+from lakehouse.errors import ConfigError, LakehouseError, TransformError, first_line
 from lakehouse.lake.frame import col, materialise
 from lakehouse.lake.table import commits, head, read_table
 from lakehouse.publish.ledger import Event, Rows, record
-from lakehouse.spec.source import FilesSource
 from lakehouse.write import write
 from lakehouse.write.commit import WriteResult, earlier, result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from pyspark.sql import SparkSession
 
-    from lakehouse.lake.batch import Arrived, Identity
+    from lakehouse.lake.batch import Arrived, BadFile, Identity
     from lakehouse.lake.table import Commit, Table
     from lakehouse.run.workplace import Workplace
+    from lakehouse.spec.contract import Contract
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,25 @@ class Outcome:
     seconds: Mapping[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Incoming:
+    """What is new of the incremental source: how it is read, and what its rows are held against.
+
+    ``missing`` says what a column is that the contract declares and the batch lacks: ``null`` or an ``error``.
+    """
+
+    name: str
+    arrive: Callable[[], Arrived]
+    contract: Contract | None
+    missing: Literal["null", "error"]
+
+
 class Clock:
     """Seconds by stage."""
 
     def __init__(self) -> None:
         """All at zero."""
-        self.seconds: Counter[str] = Counter()
+        self.seconds: defaultdict[str, float] = defaultdict(float)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -95,7 +108,7 @@ def process(
     spark: SparkSession,
     identity: Identity,
     versions: Mapping[str, int],
-    arrive: Callable[[], Arrived] | None,
+    incoming: Incoming | None,
     *,
     target: Table,
     may_be_replay: bool,
@@ -109,7 +122,7 @@ def process(
     statics = {name: {"table": source.table, "version": versions[name]} for name, source in work.job.statics.items()}
     identity = replace(identity, inputs={**identity.inputs, **statics})
     made = earlier(spark, target, identity) if may_be_replay else None
-    outcome = _again(made, identity) if made else _through(work, spark, identity, versions, arrive, target)
+    outcome = _again(made, identity) if made else _through(work, spark, identity, versions, incoming, target)
     event = Event(
         "batch",
         work.job.job,
@@ -128,7 +141,7 @@ def process(
         rows_removed=outcome.written.rows_removed,
         seconds=outcome.seconds,
     )
-    record(spark, work.lake.ledger, event)
+    record(spark, work.lake.ledger, event, unless_there=may_be_replay)
     return outcome
 
 
@@ -148,54 +161,64 @@ def _through(
     spark: SparkSession,
     identity: Identity,
     versions: Mapping[str, int],
-    arrive: Callable[[], Arrived] | None,
+    incoming: Incoming | None,
     target: Table,
 ) -> Outcome:
+    """The five calls: read, check, transform, write; the last, publish, is the caller's."""
     clock, now = Clock(), datetime.now(UTC)
     frames = {
         name: read_table(spark, work.lake.table(source.table), versions[name])
         for name, source in work.job.statics.items()
     }
-    known: dict[str, int] = {}
-    rules: Mapping[str, int] = {}
-    aside: dict[str, list[DataFrame]] = {"read": [], "write": []}
-    bad_files = ()
-    if arrive is not None and work.job.stream:
-        name, source = work.job.stream
-        with clock.stage("read"):
-            arrived = arrive()
-        with clock.stage("check"):
-            checked = check(arrived, source.contract, missing="null" if isinstance(source, FilesSource) else "error")
-        frames[name], bad_files, rules = checked.accepted, arrived.bad_files, checked.broken
-        known = {
-            "read": checked.read,
-            "accepted": checked.kept,
-            "quarantined": checked.quarantined,
-            "dropped": checked.dropped,
-        }
-        if checked.quarantined > len(bad_files):
-            aside["read"].append(checked.rejected)
+    taken = _taken(incoming, clock) if incoming else _Taken()
+    known = dict(taken.counts)
+    aside: dict[str, Sequence[DataFrame]] = {"read": taken.rejected}
     produced = None
-    if arrive is None or known["accepted"]:
+    if incoming is None or known["accepted"]:
         with clock.stage("transform"):
-            produced = _transformed(work, frames)
-            produced, counted, rejected = _writable(work, produced)
-            known |= counted
-        if counted["rejected"]:
-            aside["write"].append(rejected)
+            produced = _transformed(work, {**frames, **taken.frames})
+            produced, counts, rejected = _writable(work, produced)
+        known |= counts
+        aside["write"] = [rejected] if counts["rejected"] else []
     identity = replace(identity, rows=known)
     put = known.get("quarantined", 0) + known.get("rejected", 0)
     if put:
         with clock.stage("quarantine"):
             quarantine = work.lake.quarantine(work.job.write.table)
-            put_aside(spark, quarantine, aside, bad_files, identity, now=now, expected=put)
+            put_aside(spark, quarantine, aside, taken.bad_files, identity, now=now, expected=put)
     with clock.stage("write"):
-        if produced is None:
+        if produced is not None:
+            written = write(produced, work.job.write, target=target, identity=identity, about=work.job.about)
+        else:
             newest = head(spark, target)
             written = WriteResult(version=newest.version if newest else None)
-        else:
-            written = write(produced, work.job.write, target=target, identity=identity, about=work.job.about)
-    return Outcome(identity.batch, "done", _rows(known, written).balance(), written, rules, clock.rounded())
+    return Outcome(identity.batch, "done", _rows(known, written).balance(), written, taken.rules, clock.rounded())
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """What came of the incremental source: what is kept of it by the source's name, and what is not."""
+
+    frames: Mapping[str, DataFrame] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
+    rejected: Sequence[DataFrame] = ()
+    bad_files: Sequence[BadFile] = ()
+    rules: Mapping[str, int] = field(default_factory=dict)
+
+
+def _taken(incoming: Incoming, clock: Clock) -> _Taken:
+    with clock.stage("read"):
+        arrived = incoming.arrive()
+    with clock.stage("check"):
+        checked = check(arrived, incoming.contract, missing=incoming.missing)
+    counts = {
+        "read": checked.read,
+        "accepted": checked.kept,
+        "quarantined": checked.quarantined,
+        "dropped": checked.dropped,
+    }
+    rejected = [checked.rejected] if checked.quarantined > len(arrived.bad_files) else []
+    return _Taken({incoming.name: checked.accepted}, counts, rejected, arrived.bad_files, checked.broken)
 
 
 def _transformed(work: Workplace, frames: Mapping[str, DataFrame]) -> DataFrame:
@@ -207,7 +230,7 @@ def _transformed(work: Workplace, frames: Mapping[str, DataFrame]) -> DataFrame:
         if isinstance(produced, DataFrame):
             return materialise(produced)
     except Exception as error:
-        message = f"transform() of {work.job.job} failed: {type(error).__name__}: {str(error).strip().splitlines()[0]}"
+        message = f"transform() of {work.job.job} failed: {type(error).__name__}: {first_line(error)}"
         raise TransformError(message) from error
     message = f"transform() of {work.job.job} returned {type(produced).__name__}, not a DataFrame"
     raise TransformError(message)

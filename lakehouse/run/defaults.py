@@ -50,6 +50,17 @@ appender.stderr.target = SYSTEM_ERR
 appender.stderr.layout.type = PatternLayout
 appender.stderr.layout.pattern = %d{yyyy-MM-dd'T'HH:mm:ss}{UTC}Z %p %c{1}: %m%n%ex
 
+# What fails in a task or a batch reaches the job as an exception, which the job tells in its own words.
+logger.executor.name = org.apache.spark.executor.Executor
+logger.executor.level = off
+logger.tasks.name = org.apache.spark.scheduler.TaskSetManager
+logger.tasks.level = off
+logger.stream.name = org.apache.spark.sql.execution.streaming
+logger.stream.level = off
+# As high as the root's, so that Spark does not announce that it changes a level.
+logger.repl.name = org.apache.spark.api.python.PythonGatewayServer
+logger.repl.level = warn
+
 """
 QUIET_LOGGERS = {
     "spark": "org.apache.spark",

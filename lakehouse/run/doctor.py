@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
@@ -83,9 +83,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _asked(name: str, check: Callable[[], Finding]) -> Finding:
-    """What a check found; an error of this library is a finding too."""
+    """What a check found; an error of this library is a finding too, and what is well needs no mending."""
     try:
-        return check()
+        found = check()
+        return replace(found, mend="", code="") if found.ok else found
     except LakehouseError as error:
         return Finding(name, ok=False, detail=error.message, mend=error.hint or MEND, code=error.code)
 
@@ -131,9 +132,7 @@ def _defaults(environ: Mapping[str, str]) -> Finding:
         return Finding(name, ok=False, detail=f"the Java that they name, {own_java()}, is gone", mend=MEND)
     foreign = files.foreign()
     if "spark-defaults.conf" in foreign and (lacking := files.lacking()):
-        mend = "add to it, or delete it and run `lakehouse doctor --fix`:\n" + "\n".join(
-            f"    {line}" for line in lacking
-        )
+        mend = "\n    ".join(("add to it, or delete it and run `lakehouse doctor --fix`:", *lacking))
         return Finding(name, ok=False, detail=f"{files.folder / 'spark-defaults.conf'} is your own", mend=mend)
     note = f" ({', '.join(foreign)} is your own)" if foreign else ""
     return Finding(name, ok=True, detail=f"{files.folder}{note}")
@@ -167,13 +166,8 @@ def _disk(folder: Path) -> Finding:
 def _lake(lake: Path) -> Finding:
     parent = _existing(lake)
     ok = parent.is_dir() and os.access(parent, os.W_OK | os.X_OK)
-    return Finding(
-        "lake",
-        ok,
-        f"{lake}",
-        f"{parent} cannot be written: choose another `lake`",
-        "" if ok else LakeNotWritableError.code,
-    )
+    mend = f"{parent} cannot be written: choose another `lake`"
+    return Finding("lake", ok, str(lake), mend, LakeNotWritableError.code)
 
 
 def _existing(path: Path) -> Path:

@@ -31,9 +31,8 @@ class Progress:
     def start(self, work: Workplace) -> None:
         """A run begins."""
         self._name = f"{work.job.job} {work.run_id}"
-        self._say(
-            f"{self._name} starts: {', '.join(work.job.sources)} -> {work.job.write.table} ({work.job.write.mode}) in {work.lake.root}"
-        )
+        flow = f"{', '.join(work.job.sources)} -> {work.job.write.table} ({work.job.write.mode})"
+        self._say(f"{self._name} starts: {flow} in {work.lake.root}")
         if self._console.is_terminal:
             self._status = self._console.status("starting Spark")
             self._status.start()
@@ -42,9 +41,8 @@ class Progress:
         """A batch was committed."""
         version = f"version {outcome.written.version}" if not outcome.written.is_empty else "no commit"
         again = " (had been committed before)" if outcome.status == "replayed" else ""
-        self._say(
-            f"{self._name} batch {outcome.number}{again}: {told(outcome.rows)}; {version}; {sum(outcome.seconds.values()):.1f} s"
-        )
+        seconds = f"{sum(outcome.seconds.values()):.1f} s"
+        self._say(f"{self._name} batch {outcome.number}{again}: {told(outcome.rows)}; {version}; {seconds}")
         if self._status:
             self._status.update(f"after batch {outcome.number}")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -28,19 +27,21 @@ STEP = "refresh"
 
 @dataclass(frozen=True)
 class _Beside:
-    """Where a rebuild grows."""
+    """Where a rebuild grows, and the checkpoint that its own will replace."""
 
     table: Table
     checkpoint: Checkpoint
     folders: tuple[Path, Path]
+    replaces: Path
 
 
 def _beside(work: Workplace) -> _Beside | None:
-    table = work.lake.table(work.job.write.table)
-    beside = Table(table.name, f"{work.lake.root}/_refresh/{work.job.job}")
+    table = Table(work.job.write.table, f"{work.lake.root}/_refresh/{work.job.job}")
     checkpoint = work.lake.checkpoint(f"{work.job.job}.refresh")
-    folders = local(beside.path), local(checkpoint.path)
-    return _Beside(beside, checkpoint, folders) if folders[0] and folders[1] else None  # type: ignore[arg-type]
+    folders = local(table.path), local(checkpoint.path), local(work.lake.checkpoint(work.job.job).path)
+    if folders[0] is None or folders[1] is None or folders[2] is None:
+        return None
+    return _Beside(table, checkpoint, (folders[0], folders[1]), folders[2])
 
 
 def run(work: Workplace, spark: SparkSession, target: Table, done: Callable[[Outcome], None]) -> None:
@@ -86,10 +87,8 @@ def finish(work: Workplace, spark: SparkSession, target: Table) -> None:
         return
     identity = Identity(work.job.job, work.run_id, str(beside.checkpoint.id(spark)), 0)
     if any(identity.made(commit.note, STEP) for commit in commits(spark, target, 20)):
-        current = local(work.lake.checkpoint(work.job.job).path)
-        assert current is not None
-        shutil.rmtree(current, ignore_errors=True)
-        os.replace(beside.folders[1], current)
+        shutil.rmtree(beside.replaces, ignore_errors=True)
+        beside.folders[1].replace(beside.replaces)
     _clear(beside)
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from lakehouse.publish.ledger import Rows
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from lakehouse.errors import LakehouseError
+    from lakehouse.publish.ledger import Rows
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from pyspark.errors import PySparkException
-
-from lakehouse.errors import LakehouseError
+from lakehouse.errors import LakehouseError, first_line
 from lakehouse.publish.ledger import Event, Rows, record
 from lakehouse.run import refresh, stream, whole
 from lakehouse.run.lock import held
@@ -53,11 +51,12 @@ def execute(
         work.lake.writable()
         spark = spark or start(work.job.job, work.settings)
         with settled(spark, work.settings), held(work.lake, work.job.job):
-            _run(work, spark, full_refresh, done)
+            _run(work, spark, done, full_refresh=full_refresh)
     except LakehouseError as raised:
         error = raised
-    except PySparkException as raised:
-        error = LakehouseError(f"Spark failed: {str(raised).strip().splitlines()[0]}")
+    except Exception as raised:
+        # whatever it is, it is the run's result, and the ledger has to say it
+        error = LakehouseError(f"{type(raised).__name__}: {first_line(raised)}")
         error.__cause__ = raised
     result = _result(work, outcomes, error, time.perf_counter() - clock)
     if spark is not None:
@@ -65,10 +64,10 @@ def execute(
     return result
 
 
-def _run(work: Workplace, spark: SparkSession, full_refresh: bool, done: Callable[[Outcome], None]) -> None:  # noqa: FBT001
+def _run(work: Workplace, spark: SparkSession, done: Callable[[Outcome], None], *, full_refresh: bool) -> None:
     target = work.lake.table(work.job.write.table)
     refresh.finish(work, spark, target)
-    if work.job.stream is None:
+    if not work.job.is_incremental:
         whole.run(work, spark, target, done, again=full_refresh)
     elif full_refresh:
         refresh.run(work, spark, target, done)
@@ -104,7 +103,7 @@ def _result(work: Workplace, outcomes: list[Outcome], error: LakehouseError | No
 
 
 def _recorded(work: Workplace, spark: SparkSession, result: RunResult, begin: datetime) -> RunResult:
-    """The result, once the ledger has it; a ledger that cannot be written fails the run too, unless it failed before."""
+    """The result, once the ledger has it; a ledger that cannot be written fails a run that went well."""
     event = Event(
         "run",
         result.job,
@@ -124,7 +123,7 @@ def _recorded(work: Workplace, spark: SparkSession, result: RunResult, begin: da
     try:
         with settled(spark, work.settings):
             record(spark, work.lake.ledger, event)
-    except (LakehouseError, PySparkException) as failure:
+    except Exception as failure:
         if result.error is None:
             error = (
                 failure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from contextlib import contextmanager
@@ -31,6 +32,8 @@ def start(name: str, settings: Mapping[str, str]) -> SparkSession:
         SetupError: Spark cannot start on this machine; the message is the doctor's.
     """
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    # pyspark writes the stack of every SQL error to stderr, also of those that are looked for
+    logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)
     builder = SparkSession.builder.appName(name)
     for key, value in settings.items():
         builder = builder.config(key, value)
@@ -55,8 +58,8 @@ def settled(spark: SparkSession, settings: Mapping[str, str]) -> Iterator[SparkS
     try:
         yield spark
     finally:
-        for key, value in before.items():
-            if value is None:
+        for key, old in before.items():
+            if old is None:
                 spark.conf.unset(key)
             else:
-                spark.conf.set(key, value)
+                spark.conf.set(key, old)

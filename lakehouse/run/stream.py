@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pyspark.errors import StreamingQueryException
 
-from lakehouse.errors import FileChangedError, LakehouseError, NotAppendOnlyError, SourceEmptyError, SourceNotFoundError
+from lakehouse.errors import (
+    FileChangedError,
+    LakehouseError,
+    NotAppendOnlyError,
+    SourceEmptyError,
+    SourceNotFoundError,
+    first_line,
+)
 from lakehouse.lake.batch import Identity
 from lakehouse.lake.storage import FileEntry, entries, list_files, local
 from lakehouse.read import files, tables
-from lakehouse.run.batch import pinned, process
+from lakehouse.run.batch import Incoming, pinned, process
 from lakehouse.spec.source import FilesSource
 
 if TYPE_CHECKING:
@@ -19,7 +27,6 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame, SparkSession
 
-    from lakehouse.lake.batch import Arrived
     from lakehouse.lake.checkpoint import Checkpoint
     from lakehouse.lake.table import Table
     from lakehouse.run.batch import Outcome
@@ -34,10 +41,10 @@ def run(
     Raises:
         LakehouseError: what a batch raised; the batches before it stay, and it is run again next time.
     """
-    name, source = work.job.stream  # type: ignore[misc]
+    name, source = work.job.stream
     where = work.folders[name] if isinstance(source, FilesSource) else source.table
     if isinstance(source, FilesSource):
-        _look_at(spark, where, source, checkpoint)
+        look_at(spark, where, source, checkpoint)
         frame = files.stream(spark, where, source)
     else:
         frame = tables.stream(spark, work.lake.table(where), source)
@@ -75,38 +82,39 @@ def _one(
     work: Workplace, batch: DataFrame, number: int, target: Table, checkpoint: Checkpoint, *, may_be_replay: bool
 ) -> Outcome:
     spark = batch.sparkSession
-    name, source = work.job.stream  # type: ignore[misc]
-    if isinstance(source, FilesSource):
-        inputs, arrive = _files(work, batch, number, checkpoint, source)
-    else:
-        end = checkpoint.offset(spark, number)
-        inputs = {"table": source.table, "version": end.get("reservoirVersion"), "index": end.get("index")}
-
-        def arrive() -> Arrived:
-            return tables.arrived(batch)
-
-    identity = Identity(work.job.job, work.run_id, str(checkpoint.id(spark)), number, inputs={name: inputs})
+    incoming, inputs = _incoming(work, batch, number, checkpoint)
+    stream = str(checkpoint.id(spark))
+    identity = Identity(work.job.job, work.run_id, stream, number, inputs={incoming.name: inputs})
     versions = pinned(work, spark, identity, may_be_replay=may_be_replay)
-    return process(work, spark, identity, versions, arrive, target=target, may_be_replay=may_be_replay)
+    return process(work, spark, identity, versions, incoming, target=target, may_be_replay=may_be_replay)
 
 
-def _files(
-    work: Workplace, batch: DataFrame, number: int, checkpoint: Checkpoint, source: FilesSource
-) -> tuple[dict[str, Any], Callable[[], Arrived]]:
-    """The files of the batch; those of zero bytes are in the checkpoint, but Spark's source makes no row of them."""
+def _incoming(
+    work: Workplace, batch: DataFrame, number: int, checkpoint: Checkpoint
+) -> tuple[Incoming, dict[str, Any]]:
+    """How the batch is read, and what it is: its files, or where in its table it ends."""
     spark = batch.sparkSession
+    name, source = work.job.stream
+    if isinstance(source, FilesSource):
+        found = _files(batch, number, checkpoint)
+        now = datetime.now(UTC)
+        arrive = partial(files.read_files, spark, found, source, run_id=work.run_id, now=now)
+        inputs: dict[str, Any] = {"files": [[file.path, file.modified_ms, file.bytes] for file in found]}
+        return Incoming(name, arrive, source.contract, "null"), inputs
+    end = checkpoint.offset(spark, number)
+    inputs = {"table": source.table, "version": end.get("reservoirVersion"), "index": end.get("index")}
+    return Incoming(name, partial(tables.arrived, batch), source.contract, "error"), inputs
+
+
+def _files(batch: DataFrame, number: int, checkpoint: Checkpoint) -> list[FileEntry]:
+    """The files of the batch; those of zero bytes are in the checkpoint, but Spark's source makes no row of them."""
     found = entries(batch)
     known = {file.path for file in found}
-    taken = checkpoint.files_of(spark, number)
-    found = sorted([*found, *(FileEntry(path, modified, 0) for path, modified in taken.items() if path not in known)])
-
-    def arrive() -> Arrived:
-        return files.read_files(spark, found, source, run_id=work.run_id, now=datetime.now(UTC))
-
-    return {"files": [[file.path, file.modified_ms, file.bytes] for file in found]}, arrive
+    taken = checkpoint.files_of(batch.sparkSession, number)
+    return sorted([*found, *(FileEntry(path, modified, 0) for path, modified in taken.items() if path not in known)])
 
 
-def _look_at(spark: SparkSession, folder: str, source: FilesSource, checkpoint: Checkpoint) -> None:
+def look_at(spark: SparkSession, folder: str, source: FilesSource, checkpoint: Checkpoint) -> None:
     """Look at the folder before Spark does, for what Spark passes over without a word.
 
     Raises:
@@ -134,4 +142,4 @@ def _typed(error: StreamingQueryException, where: str) -> LakehouseError:
     if "DELTA_SOURCE_TABLE_IGNORE_CHANGES" in text or "DELTA_SOURCE_IGNORE_DELETE" in text:
         message = f"{where} was changed by more than appends, so it cannot be read as a stream"
         return NotAppendOnlyError(message, hint="read it as it is (leave out stream: true)")
-    return LakehouseError(f"the stream of {where} failed: {text.strip().splitlines()[0]}")
+    return LakehouseError(f"the stream of {where} failed: {first_line(error)}")

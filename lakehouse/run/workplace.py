@@ -5,16 +5,18 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import os
+import re
 import sys
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.errors import ConfigError
+from lakehouse.errors import ConfigError, TransformMismatchError
 from lakehouse.lake.place import Lake
+from lakehouse.spec.document import nearest
 from lakehouse.spec.project import Project, check_parameters, read_any
-from lakehouse.spec.reference import resolve
+from lakehouse.spec.reference import references, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -32,8 +34,8 @@ class Workplace:
     env: Env
     lake: Lake
     transform: Callable[..., Any] | None
-    settings: Mapping[str, str]
-    folders: Mapping[str, str]
+    settings: Mapping[str, str] = field(repr=False)
+    folders: Mapping[str, str] = field(repr=False)
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
 
 
@@ -56,37 +58,58 @@ def prepare(
     project, name = (Project(root), job) if root else read_any(job)
     spec = project.job(name)
     place = project.env(env)
-    known = {**place.params, **spec.params, **(params or {})}
-    strange = sorted(set(params or {}) - set(place.params) - set(spec.params))
-    if strange:
-        message = f"--param {strange[0]}: job {name} has no such parameter (it has {', '.join(sorted(known - (params or {}).keys())) or 'none'})"
-        raise ConfigError(message)
+    known = _parameters(spec, place, params or {})
 
     def resolved(text: str, where: str) -> str:
         return resolve(text, params=known, environ=os.environ, field=where)
 
-    lake_root = _folder(
-        project.root,
-        lake if lake is not None else resolved(place.lake, "lake"),
-        base=Path.cwd() if lake is not None else project.root,
-    )
-    roots = [str(project.root), lake_root, *(_folder(project.root, resolved(text, "roots")) for text in place.roots)]
+    lake_root = _lake_root(project, place, lake, known)
+    others = (_folder(project.root, resolved(text, "roots"), "roots") for text in place.roots)
+    roots = [str(project.root), lake_root, *others]
     folders = {}
     for source_name, source in spec.sources.items():
         if source.kind == "files":
             where = f"sources.{source_name}.path"
-            folders[source_name] = _inside(_folder(project.root, resolved(source.path, where)), roots, where)
-    if transform is None:
-        transform = load_transform(project, name)
-    else:
-        check_parameters(
-            spec, list(inspect.signature(transform).parameters), where=str(inspect.getsourcefile(transform) or name)
-        )
+            folder = _folder(project.root, _plain(resolved(source.path, where), where), where)
+            folders[source_name] = _inside(folder, roots, f"{where}: {source.path}")
+    code = transform or load_transform(project, name)
+    if code is not None:
+        check_parameters(spec, inspect.signature(code), where=name)
     settings = {
         key: resolved(value, f"spark.{key}") if isinstance(value, str) else str(value).lower()
         for key, value in place.spark.items()
     }
-    return Workplace(project, spec, place, Lake(lake_root, place.catalog), transform, settings, folders)
+    return Workplace(project, spec, place, Lake(lake_root, place.catalog), code, settings, folders)
+
+
+def _parameters(job: Job, env: Env, given: Mapping[str, str]) -> dict[str, str]:
+    """The value of every parameter: as given, else as the environment says, else as the job does."""
+    known = {**job.params, **env.params}
+    paths = [source.path for source in job.sources.values() if source.kind == "files"]
+    texts = [*paths, env.lake, *env.roots, *(value for value in env.spark.values() if isinstance(value, str))]
+    names = sorted({*known, *(name for text in texts for name in references(text, "param"))})
+    for name in given:
+        if name not in names:
+            message = f"--param {name}: job {job.job} has no such parameter{nearest(name, names)}"
+            raise ConfigError(message)
+    return {**known, **given}
+
+
+def lake_of(env: str | None = None, lake: str | None = None) -> Lake:
+    """The lake of the project around here.
+
+    Raises:
+        ConfigError: there is no project, or no such environment.
+    """
+    project = Project.around(Path.cwd())
+    place = project.env(env)
+    return Lake(_lake_root(project, place, lake, place.params), place.catalog)
+
+
+def _lake_root(project: Project, env: Env, lake: str | None, params: Mapping[str, str]) -> str:
+    if lake is not None:
+        return _folder(Path.cwd(), lake, "--lake")
+    return _folder(project.root, resolve(env.lake, params=params, environ=os.environ, field="lake"), "lake")
 
 
 def load_transform(project: Project, name: str) -> Callable[..., Any] | None:
@@ -99,29 +122,56 @@ def load_transform(project: Project, name: str) -> Callable[..., Any] | None:
     if path is None:
         return None
     spec = importlib.util.spec_from_file_location(f"lakehouse_jobs.{name}", path)
-    assert spec is not None and spec.loader is not None
+    if spec is None or spec.loader is None:
+        message = f"{path} cannot be imported"
+        raise ConfigError(message)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         message = f"{path} cannot be imported: {type(error).__name__}: {error}"
         raise ConfigError(message) from error
-    return getattr(module, "transform", None)
+    transform: Callable[..., Any] | None = getattr(module, "transform", None)
+    if not callable(transform):
+        message = f"{path}: transform is {type(transform).__name__}, not a function"
+        raise TransformMismatchError(message)
+    return transform
 
 
-def _folder(root: Path, text: str, *, base: Path | None = None) -> str:
-    """A path of the configuration as an absolute one, its ``..`` and links followed; a URI as it is."""
-    if "://" in text:
-        if any(part == ".." for part in text.split("/")):
-            message = f"{text}: a path may not hold '..'"
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+
+
+def _folder(base: Path, text: str, where: str) -> str:
+    """A path of the configuration as an absolute one, its ``..`` and links followed; a URI as it is.
+
+    What a reference stood for may be secret, so that messages say where it stands and not what it is.
+    """
+    if not text:
+        message = f"{where}: is empty"
+        raise ConfigError(message)
+    if _URI.match(text):
+        if ".." in text.split("/"):
+            message = f"{where}: the path of a URI may not hold '..'"
             raise ConfigError(message)
         return text.rstrip("/")
-    return str(((base or root) / text).resolve())
+    try:
+        return str((base / text).resolve())
+    except (OSError, RuntimeError, ValueError):  # a link to itself, or a character that no path has
+        message = f"{where}: is not a path"
+        raise ConfigError(message) from None
 
 
-def _inside(folder: str, roots: list[str], where: str) -> str:
+def _plain(text: str, where: str) -> str:
+    """The text, once Spark will not take it for a pattern, which could lead anywhere."""
+    if found := re.search(r"[*?\[\]{}\\]", text):
+        message = f"{where}: a folder, without '{found.group()}'"
+        raise ConfigError(message, hint="pattern: says which of its files are read")
+    return text
+
+
+def _inside(folder: str, roots: list[str], shown: str) -> str:
     if not any(folder == root or folder.startswith(root.rstrip("/") + "/") for root in roots):
-        message = f"{where}: {folder} lies outside of what this environment may read ({', '.join(roots)})"
+        message = f"{shown} lies outside of the project, the lake and the environment's roots"
         raise ConfigError(message, hint="add its folder to roots: in conf/env/<name>.yaml")
     return folder

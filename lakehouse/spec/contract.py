@@ -7,26 +7,31 @@ from typing import Annotated, Literal
 
 import sqlglot
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
-from sqlglot import exp
+from sqlglot import TokenType, exp
+from sqlglot.errors import ParseError, SqlglotError
 
-from lakehouse.spec.base import ColumnName, Spec
+from lakehouse.spec.base import ColumnName, FieldError, Spec
+from lakehouse.spec.document import nearest
 
-_TYPE = re.compile(
-    r"boolean|tinyint|smallint|int|bigint|float|double|string|binary|date|timestamp|timestamp_ntz"
-    r"|decimal\((?P<precision>\d{1,2}),(?P<scale>\d{1,2})\)"
+_SIMPLE_TYPES = (
+    *("boolean", "tinyint", "smallint", "int", "bigint", "float", "double"),
+    *("string", "binary", "date", "timestamp", "timestamp_ntz"),
 )
-_TYPE_NAMES = "boolean, tinyint, smallint, int, bigint, float, double, decimal(p,s), string, binary, date, timestamp or timestamp_ntz"
+_DECIMAL = re.compile(r"decimal *\( *([0-9]{1,3}) *, *([0-9]{1,3}) *\)")
 
 
 def _known_type(text: str) -> str:
-    found = _TYPE.fullmatch("".join(text.lower().split()))
-    if not found:
-        message = f"expected a type ({_TYPE_NAMES}), found '{text}'"
+    name = text.strip().lower()
+    if name in _SIMPLE_TYPES:
+        return name
+    if not (found := _DECIMAL.fullmatch(name)):
+        message = f"unknown type '{text}'{nearest(name, [*_SIMPLE_TYPES, 'decimal(p,s)'])}"
         raise ValueError(message)
-    if found["precision"] and not 0 <= int(found["scale"]) <= int(found["precision"]) <= 38:
+    precision, scale = map(int, found.groups())
+    if not (scale <= precision and 1 <= precision <= 38):
         message = f"expected decimal(p,s) with s <= p <= 38, found '{text}'"
         raise ValueError(message)
-    return found.group()
+    return f"decimal({precision},{scale})"
 
 
 def _column_in_short(value: object) -> object:
@@ -45,31 +50,48 @@ class Column(Spec):
     about: str = ""
 
 
+_SPARK = sqlglot.Dialect.get_or_raise("spark")
+_REFUSED: tuple[tuple[tuple[type[exp.Expr], ...], str], ...] = (
+    ((exp.Query,), "a rule sees one row: no subqueries"),
+    ((exp.AggFunc, exp.Window, exp.UDTF), "a rule sees one row: no aggregates, windows or generators"),
+    ((exp.Parameter, exp.Placeholder), "a rule holds no parameters or references"),
+)
+_RUN_CODE = {"java_method", "reflect", "try_reflect"}
+
+
 def columns_of(check: str) -> set[str]:
     """The names that an SQL expression reads.
 
     Raises:
         ValueError: the text is not one SQL expression over the columns of a row.
     """
-    try:
-        statements = sqlglot.parse(check, dialect="spark")
-    except sqlglot.errors.SqlglotError as error:
-        first = error.errors[0] if getattr(error, "errors", None) else {"description": str(error), "col": 1}
-        message = f"not an SQL expression: {first['description']} (at character {first['col']})"
-        raise ValueError(message) from None
-    tree = statements[0] if len(statements) == 1 else None
-    if tree is None or isinstance(tree, (exp.Query, exp.DDL, exp.DML, exp.Command, exp.Block)):
-        message = "expected one SQL expression over the columns of a row"
-        raise ValueError(message)
-    if tree.find(exp.Query):
-        message = "a rule sees one row: no subqueries"
-        raise ValueError(message)
-    called = {node.name.lower() for node in tree.find_all(exp.Anonymous)}
-    if forbidden := called & {"java_method", "reflect", "try_reflect"}:
-        message = f"{sorted(forbidden)[0]}() runs code, and a rule is data"
+    tree = _parsed(check)
+    for kinds, message in _REFUSED:
+        if tree.find(*kinds):
+            raise ValueError(message)
+    if forbidden := {node.name.lower() for node in tree.find_all(exp.Anonymous)} & _RUN_CODE:
+        message = f"{min(forbidden)}() runs code, and a rule is data"
         raise ValueError(message)
     # the root of a.b.c is its first part: a column, or (for a plain struct access) the struct itself
     return {column.parts[0].name for column in tree.find_all(exp.Column)}
+
+
+def _parsed(check: str) -> exp.Condition:
+    try:
+        # the tokens are looked at first, as the parser passes over a semicolon at the end
+        several = any(token.token_type == TokenType.SEMICOLON for token in _SPARK.tokenize(check))
+        tree = None if several else _SPARK.parse_into(exp.Condition, check)[0]
+    except ParseError as error:
+        first = error.errors[0]
+        message = f"not an SQL expression: {first['description']} (at character {first['col']})"
+        raise ValueError(message) from None
+    except (SqlglotError, RecursionError) as error:
+        message = f"not an SQL expression: {str(error).splitlines()[0]}"
+        raise ValueError(message) from None
+    if not isinstance(tree, exp.Condition):
+        message = "expected one SQL expression over the columns of a row"
+        raise ValueError(message)  # noqa: TRY004 - pydantic reports no TypeError
+    return tree
 
 
 def _parses(check: str) -> str:
@@ -85,7 +107,7 @@ class Rule(Spec):
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-    check: Annotated[str, AfterValidator(_parses)]
+    check: Annotated[str, Field(max_length=4000), AfterValidator(_parses)]
     on_fail: Literal["quarantine", "drop", "fail", "warn"] = "quarantine"
     about: str = ""
 
@@ -102,9 +124,30 @@ class Contract(Spec):
     rules: Annotated[tuple[Rule, ...], Field(strict=False)] = ()
 
     @model_validator(mode="after")
+    def _column_names_are_unique(self) -> Contract:
+        seen: dict[str, str] = {}
+        for name in self.columns:
+            if (other := seen.setdefault(name.lower(), name)) != name:
+                message = f"'{other}' and '{name}' are one column: their case makes no difference"
+                raise FieldError(message, "columns", name)
+        return self
+
+    @model_validator(mode="after")
     def _rule_names_are_unique(self) -> Contract:
         names = [rule.name for rule in self.rules]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            message = f"two rules are named '{twice[0]}'"
-            raise ValueError(message)
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                message = f"two rules are named '{name}'"
+                raise FieldError(message, "rules", index, "name")
         return self
+
+
+def _not_a_file(value: object) -> object:
+    if isinstance(value, str):
+        message = f"the contract in {value} has not been read: a Project reads it with the job"
+        raise ValueError(message)  # noqa: TRY004 - pydantic reports no TypeError
+    return value
+
+
+ContractOrFile = Annotated[Contract | None, BeforeValidator(_not_a_file, json_schema_input_type=str | Contract | None)]
+"""A contract, which a YAML writes out or names by its file."""

@@ -10,10 +10,21 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.constructor import DuplicateKeyError
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.tokens import AliasToken, AnchorToken, TagToken
+from ruamel.yaml.error import MarkedYAMLError, StreamMark
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.reader import ReaderError
+from ruamel.yaml.tokens import (
+    AliasToken,
+    AnchorToken,
+    BlockEndToken,
+    BlockMappingStartToken,
+    BlockSequenceStartToken,
+    FlowMappingEndToken,
+    FlowMappingStartToken,
+    FlowSequenceEndToken,
+    FlowSequenceStartToken,
+    TagToken,
+)
 
 from lakehouse.errors import InvalidConfigError, Problem
 
@@ -25,6 +36,14 @@ if TYPE_CHECKING:
 MAX_BYTES = 256 * 1024
 """A job is some thirty lines: a file beyond this is something else."""
 
+MAX_DEPTH = 32
+"""A job nests some six deep."""
+
+_OPENING = (BlockMappingStartToken, BlockSequenceStartToken, FlowMappingStartToken, FlowSequenceStartToken)
+_CLOSING = (BlockEndToken, FlowMappingEndToken, FlowSequenceEndToken)
+_TEXT = "tag:yaml.org,2002:str"
+_NOT_TEXT = {f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float")}
+
 _EXPECTED = {
     "string_type": "expected text (quote it if it is meant as text)",
     "bool_type": "expected true or false",
@@ -33,10 +52,12 @@ _EXPECTED = {
     "model_type": "expected a mapping (name: value)",
     "model_attributes_type": "expected a mapping (name: value)",
     "tuple_type": "expected a list",
+    "too_short": "expected at least one",
     "missing": "is missing",
 }
 
 Location = tuple[str | int, ...]
+Place = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -45,8 +66,8 @@ class Document:
 
     file: str
     data: Any
-    keys: dict[Location, tuple[int, int]] = field(default_factory=dict)
-    values: dict[Location, tuple[int, int]] = field(default_factory=dict)
+    keys: dict[Location, Place] = field(default_factory=dict)
+    values: dict[Location, Place] = field(default_factory=dict)
 
     def problem(self, location: Location, message: str, *, at_key: bool = False) -> Problem:
         """A problem at that part of the file, or at the nearest part around it that is there."""
@@ -64,60 +85,104 @@ def read_document(path: Path, *, shown_as: str) -> Document:
     Raises:
         InvalidConfigError: it cannot be read, is too large, is not YAML, or uses tags, anchors or a key twice.
     """
+    reader = _Reader(shown_as)
+    data = reader.data(reader.tree(reader.text(path)), ())
+    if reader.problems:
+        raise InvalidConfigError(reader.problems)
+    return Document(shown_as, data, reader.keys, reader.values)
 
-    def refuse(message: str, line: int = 1, column: int = 1) -> InvalidConfigError:
-        return InvalidConfigError([Problem(shown_as, line, column, "", message)])
 
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise refuse(f"cannot be read: {error.strerror}") from None
-    if len(raw) > MAX_BYTES:
-        raise refuse(f"{len(raw):,} bytes; a configuration file has at most {MAX_BYTES:,}")
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise refuse(f"not UTF-8 (byte {error.start})") from None
-    yaml = YAML(typ="rt", pure=True)
-    try:
-        for token in yaml.scan(text):
+class _Reader:
+    """One reading of a file: what stands where, and what is wrong with it as YAML."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.keys: dict[Location, Place] = {}
+        self.values: dict[Location, Place] = {(): (1, 1)}
+        self.problems: list[Problem] = []
+        self.yaml = YAML(typ="safe", pure=True)
+
+    def text(self, path: Path) -> str:
+        """The file's text, without a byte order mark."""
+        try:
+            with path.open("rb") as stream:
+                raw = stream.read(MAX_BYTES + 1)
+        except OSError as error:
+            raise self._end(f"cannot be read: {error.strerror}") from None
+        if len(raw) > MAX_BYTES:
+            raise self._end(f"is too large: a configuration file has at most {MAX_BYTES:,} bytes")
+        try:
+            return raw.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            line = raw.count(b"\n", 0, error.start) + 1
+            raise self._end(f"not UTF-8: the byte 0x{raw[error.start]:02x}", (line, 1)) from None
+
+    def tree(self, text: str) -> Node | None:
+        """The file's one document, none of whose parts is used twice."""
+        try:
+            self._refuse_what_is_not_plain(text)
+            tree: Node | None = self.yaml.compose(text)
+        except MarkedYAMLError as error:
+            advice = ": indent by spaces" if "'\\t'" in str(error.problem) else ""
+            raise self._end(f"not YAML: {error.problem}{advice}", _place(error.problem_mark)) from None
+        except ReaderError as error:
+            line = text.count("\n", 0, error.position) + 1
+            raise self._end(f"not YAML: the character U+{ord(text[error.position]):04X}", (line, 1)) from None
+        return tree
+
+    def _refuse_what_is_not_plain(self, text: str) -> None:
+        depth = 0
+        for token in self.yaml.scan(text):
+            depth += isinstance(token, _OPENING) - isinstance(token, _CLOSING)
             if isinstance(token, AnchorToken | AliasToken | TagToken):
-                mark = token.start_mark
-                raise refuse(
-                    "anchors, aliases and tags are not accepted: write the value out", mark.line + 1, mark.column + 1
-                )
-        tree = yaml.load(text)
-    except DuplicateKeyError as error:
-        mark = error.problem_mark
-        raise refuse(str(error.problem).split(" with value")[0], mark.line + 1, mark.column + 1) from None
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        raise refuse(f"not YAML: {error.problem}", mark.line + 1, mark.column + 1) from None
-    except (YAMLError, RecursionError) as error:
-        raise refuse(f"not YAML: {str(error).splitlines()[0]}") from None
-    document = Document(shown_as, None, {}, {(): (1, 1)})
-    return Document(shown_as, _plain(tree, (), document), document.keys, document.values)
+                message = "anchors, aliases and tags are not accepted: write the value out"
+                raise self._end(message, _place(token.start_mark))
+            if depth > MAX_DEPTH:
+                raise self._end(f"nested more than {MAX_DEPTH} deep", _place(token.start_mark))
+
+    def data(self, node: Node | None, at: Location) -> Any:
+        """The node as plain Python, the places of its parts noted on the way."""
+        if isinstance(node, MappingNode):
+            return self._mapping(node, at)
+        if isinstance(node, SequenceNode):
+            for index, item in enumerate(node.value):
+                self.values[*at, index] = _place(item.start_mark)
+            return [self.data(item, (*at, index)) for index, item in enumerate(node.value)]
+        return self._scalar(node, at) if isinstance(node, ScalarNode) else None
+
+    def _mapping(self, node: MappingNode, at: Location) -> dict[str, Any]:
+        data: dict[str, Any] = {}
+        for key, value in node.value:
+            name, place = key.value, _place(key.start_mark)
+            if key.tag != _TEXT:
+                self._note(place, at, "a key must be text: quote it if it is meant as text")
+            elif name in data:
+                self._note(place, (*at, name), f"found twice, first in line {self.keys[*at, name][0]}")
+            else:
+                self.keys[*at, name] = place
+                is_empty = value.start_mark.index == value.end_mark.index  # and then it begins where the next key does
+                self.values[*at, name] = place if is_empty else _place(value.start_mark)
+                data[name] = self.data(value, (*at, name))
+        return data
+
+    def _scalar(self, node: ScalarNode, at: Location) -> Any:
+        if node.tag not in _NOT_TEXT:
+            return node.value  # a date stays the text that it is
+        try:
+            return self.yaml.constructor.construct_object(node)
+        except ValueError:
+            self._note(_place(node.start_mark), at, "not a number that can be read")
+            return None
+
+    def _note(self, place: Place, at: Location, message: str) -> None:
+        self.problems.append(Problem(self.file, *place, ".".join(map(str, at)), message))
+
+    def _end(self, message: str, place: Place = (1, 1)) -> InvalidConfigError:
+        return InvalidConfigError([Problem(self.file, *place, "", message)])
 
 
-def _plain(node: Any, at: Location, document: Document) -> Any:
-    """The node as plain Python, its positions noted on the way."""
-    if isinstance(node, CommentedMap):
-        for key in node:
-            document.keys[*at, key] = _mark(node.lc.key(key))
-            document.values[*at, key] = _mark(node.lc.value(key))
-        return {key: _plain(value, (*at, key), document) for key, value in node.items()}
-    if isinstance(node, CommentedSeq):
-        for index in range(len(node)):
-            document.values[*at, index] = _mark(node.lc.item(index))
-        return [_plain(value, (*at, index), document) for index, value in enumerate(node)]
-    for kind in (bool, int, float, str):
-        if isinstance(node, kind):
-            return kind(node)
-    return node
-
-
-def _mark(position: tuple[int, int]) -> tuple[int, int]:
-    return position[0] + 1, position[1] + 1
+def _place(mark: StreamMark | None) -> Place:
+    return (mark.line + 1, mark.column + 1) if mark else (1, 1)
 
 
 S = TypeVar("S", bound="Spec")
@@ -148,19 +213,32 @@ def _problem(model: type[Spec], document: Document, error: Any) -> Problem:
     if kind == "union_tag_invalid":
         tag = context["discriminator"].strip("'")
         names = context["expected_tags"].replace("'", "").split(", ")
-        return document.problem((*location, tag), f"unknown value '{context['tag']}'{nearest(context['tag'], names)}")
-    if kind == "literal_error":
-        names = context["expected"].replace(" or ", ", ").replace("'", "").split(", ")
-        value = _value(document.data, location)
-        return document.problem(location, f"unknown value '{value}'{nearest(str(value), names)}")
+        message = f"unknown value {_shown(context['tag'])}{nearest(context['tag'], names)}"
+        return document.problem((*location, tag), message)
     if kind == "value_error":
-        return document.problem(location, str(context["error"]))
+        location = (*location, *getattr(context["error"], "at", ()))
+    at_key = error["loc"][-1:] == ("[key]",)
+    value = location[-1] if at_key else _value(document.data, location)
+    return document.problem(location, _told(error, value), at_key=at_key)
+
+
+def _told(error: Any, value: Any) -> str:
+    """What was expected in the place of a value."""
+    kind, context = error["type"], error.get("ctx", {})
+    if kind == "value_error":
+        return str(context["error"])
+    if kind == "literal_error":
+        names = context["expected"].replace(" or ", ", ").replace("'", "").replace("True", "true").split(", ")
+        return f"unknown value {_shown(value)}{nearest(str(value), names)}"
     if kind == "string_pattern_mismatch":
-        value = _value(document.data, location)
-        return document.problem(
-            location, f"'{value}' does not match {context['pattern']}", at_key=error["loc"][-1] == "[key]"
-        )
-    return document.problem(location, _EXPECTED.get(kind) or error["msg"][:1].lower() + error["msg"][1:])
+        return f"{_shown(value)} does not match {context['pattern']}"
+    return _EXPECTED.get(kind) or error["msg"][:1].lower() + error["msg"][1:]
+
+
+def _shown(value: Any) -> str:
+    """A value as a message shows it: on one line, and not at any length."""
+    text = "true" if value is True else "false" if value is False else " ".join(str(value).split())
+    return f"'{text if len(text) <= 60 else text[:59] + '…'}'"
 
 
 def nearest(name: str, valid: list[str]) -> str:
@@ -171,9 +249,7 @@ def nearest(name: str, valid: list[str]) -> str:
 
 def _value(data: Any, location: Location) -> Any:
     for part in location:
-        if isinstance(data, dict) and part not in data:
-            return part
-        data = data[part]
+        data = _child(data, part)
     return data
 
 
@@ -182,7 +258,8 @@ def _resolve(model: type[BaseModel], document: Document, loc: Location) -> tuple
 
     Pydantic's location also holds the tags of unions and marks such as ``[key]``, which the file does not.
     """
-    data, place, kinds = document.data, (), _members(model)
+    data, kinds = document.data, _members(model)
+    place: Location = ()
     valid: list[str] = []
     for part in loc:
         tagged = [kind for kind in kinds if part in _tags(kind)]

@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from lakehouse.spec.base import Spec
+from lakehouse.spec.reference import ParameterText, Text, well_formed
 
 _ALLOWED = re.compile(
     r"spark\.(sql|databricks|hadoop\.fs|dynamicAllocation|ui|shuffle|memory|network|speculation|task)\..+"
     r"|spark\.(master|default\.parallelism|driver\.(memory|cores|maxResultSize)|executor\.(memory|cores|instances))"
 )
 _LOADS_CODE = re.compile(
-    r"(?i).*(extensions|listeners?|class|catalog\..+|plugins|provider|jars|packages|java|python|logStore.*|\.impl|command)$"
+    r"(?i).*(extensions|listeners?|class(es)?|catalog\..+|plugins?|provider(\..+)?|jars(\..+)?|packages|java|python"
+    r"|logStore.*|\.impl|command|filters|serializer|shuffle\.manager)"
 )
 
 
@@ -25,23 +27,35 @@ def _setting(name: str) -> str:
     return name
 
 
+def _scalar(value: object) -> object:
+    if isinstance(value, str):
+        return well_formed(value)
+    if not isinstance(value, int | float):
+        message = "expected text, a number, or true or false"
+        raise ValueError(message)  # noqa: TRY004 - pydantic reports no TypeError
+    return value
+
+
+Setting = Annotated[str | int | float | bool, BeforeValidator(_scalar)]
+
+
 class Env(Spec):
     """One place: ``conf/env/<name>.yaml``, chosen by ``--env`` or ``LAKEHOUSE_ENV``.
 
     Every value may hold ``${env:NAME}``, which is looked up when it is needed and never shown.
     """
 
-    lake: Annotated[str, Field(description="Where tables, checkpoints and the ledger live; relative to the project.")]
+    lake: Annotated[Text, Field(description="Where tables, checkpoints and the ledger live; relative to the project.")]
     catalog: Annotated[
         str | None,
         Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="Tables are registered in it under their names."),
     ] = None
     spark: Annotated[
-        dict[Annotated[str, AfterValidator(_setting)], str | int | bool],
+        dict[Annotated[str, AfterValidator(_setting)], Setting],
         Field(description="Spark settings of this place."),
     ] = {}
     roots: Annotated[
-        tuple[str, ...],
+        tuple[Text, ...],
         Field(strict=False, description="Folders outside of the project and the lake that sources may lie in."),
     ] = ()
-    params: dict[str, str] = {}
+    params: dict[str, ParameterText] = {}

@@ -6,7 +6,8 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from lakehouse.spec.base import JobName, Spec
+from lakehouse.spec.base import FieldError, JobName, Spec
+from lakehouse.spec.reference import ParameterText
 from lakehouse.spec.source import FilesSource, Source, TableSource
 from lakehouse.spec.write import Write
 
@@ -22,7 +23,9 @@ class Job(Spec):
     job: JobName
     about: Annotated[str, Field(description="What one row of the target is; becomes the table's comment.")]
     owner: str = ""
-    params: Annotated[dict[str, str], Field(description="Values for ${param:NAME}; --param NAME=VALUE overrides.")] = {}
+    params: Annotated[
+        dict[str, ParameterText], Field(description="Values for ${param:NAME}; --param NAME=VALUE overrides.")
+    ] = {}
     sources: Annotated[dict[SourceName, Source], Field(min_length=1)]
     write: Write
 
@@ -31,13 +34,33 @@ class Job(Spec):
         streams = [name for name, source in self.sources.items() if source.stream]
         if len(streams) > 1:
             message = f"at most one source can be incremental, found {', '.join(streams)}: read the others as tables"
-            raise ValueError(message)
+            raise FieldError(message, "sources", streams[1])
+        return self
+
+    @model_validator(mode="after")
+    def _contracts_judge_what_arrives(self) -> Job:
+        for name, source in self.statics.items():
+            if source.contract:
+                message = "a contract belongs to the incremental source: this one is joined as it is"
+                raise FieldError(message, "sources", name, "contract")
+        return self
+
+    @model_validator(mode="after")
+    def _append_has_something_new_to_add(self) -> Job:
+        if self.write.mode == "append" and not self.is_incremental:
+            message = "append needs an incremental source: without one every run would add all rows again"
+            raise FieldError(message, "write", "mode")
         return self
 
     @property
-    def stream(self) -> tuple[str, FilesSource | TableSource] | None:
-        """The incremental source and its name, if there is one."""
-        return next(((name, source) for name, source in self.sources.items() if source.stream), None)
+    def is_incremental(self) -> bool:
+        """Whether one of the sources is read incrementally."""
+        return any(source.stream for source in self.sources.values())
+
+    @property
+    def stream(self) -> tuple[str, FilesSource | TableSource]:
+        """The incremental source and its name; only for a job that has one."""
+        return next((name, source) for name, source in self.sources.items() if source.stream)
 
     @property
     def statics(self) -> dict[str, TableSource]:

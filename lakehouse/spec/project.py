@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ast
 import os
+import symtable
+import tokenize
 from dataclasses import dataclass
+from inspect import Parameter, Signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lakehouse.errors import ConfigError, InvalidConfigError, JobNotFoundError, Problem, TransformMismatchError
 from lakehouse.spec.contract import Contract, columns_of
@@ -14,15 +17,16 @@ from lakehouse.spec.document import Document, Location, nearest, read_document, 
 from lakehouse.spec.env import Env
 from lakehouse.spec.job import Job
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
 
 @dataclass(frozen=True)
 class Project:
     """A folder that holds ``conf/``, and usually ``jobs/``."""
 
     root: Path
+
+    def __post_init__(self) -> None:
+        """Links are followed, so that what lies in the project can be told."""
+        object.__setattr__(self, "root", self.root.resolve())
 
     @classmethod
     def around(cls, start: Path) -> Project:
@@ -41,7 +45,7 @@ class Project:
     @property
     def jobs(self) -> list[str]:
         """The names of all jobs, sorted."""
-        return sorted(path.stem for path in (self.root / "conf").glob("*.yaml"))
+        return _names(self.root / "conf")
 
     def code(self, job: str) -> Path | None:
         """The Python file of a job, if it has one."""
@@ -56,17 +60,20 @@ class Project:
             InvalidConfigError: every problem of its files, each with its line.
             TransformMismatchError: ``transform()`` does not take the sources.
         """
-        path = self.root / "conf" / f"{name}.yaml"
-        if not path.is_file():
-            message = f"no job '{name}' in {self.root / 'conf'}{nearest(name, self.jobs)}"
-            raise JobNotFoundError(message)
-        document = self._with_contracts(read_document(path, shown_as=self._shown(path)))
-        job = validate(Job, document)
-        problems = []
+        folder = self.root / "conf"
+        if name not in self.jobs:
+            message = f"no job '{name}' in {folder}{nearest(name, self.jobs)}"
+            raise JobNotFoundError(message, hint="a job is a file conf/NAME.yaml")
+        path = folder / f"{name}.yaml"
+        document = read_document(path, shown_as=self._shown(path))
+        problems = self._read_contracts(document)
+        try:
+            job = validate(Job, document)
+        except InvalidConfigError as error:
+            raise InvalidConfigError(problems + error.problems) from None
         if job.job != name:
-            problems.append(
-                document.problem(("job",), f"'{job.job}' in a file named {path.name}: the two must be the same")
-            )
+            message = f"'{job.job}' in a file named {path.name}: the two must be the same"
+            problems.append(document.problem(("job",), message))
         for source, spec in job.sources.items():
             if isinstance(document.data["sources"][source].get("contract"), dict) and spec.contract:
                 problems += _unknown_columns(spec.contract, document, ("sources", source, "contract"))
@@ -82,34 +89,37 @@ class Project:
             ConfigError: no such file; InvalidConfigError: its problems.
         """
         name = name or os.environ.get("LAKEHOUSE_ENV") or "local"
-        path = self.root / "conf" / "env" / f"{name}.yaml"
-        if not path.is_file():
-            names = sorted(found.stem for found in path.parent.glob("*.yaml"))
-            message = f"no environment '{name}' in {path.parent}{nearest(name, names)}"
+        folder = self.root / "conf" / "env"
+        names = _names(folder)
+        if name not in names:
+            message = f"no environment '{name}' in {folder}{nearest(name, names)}"
             raise ConfigError(message, hint="--env NAME or LAKEHOUSE_ENV picks conf/env/NAME.yaml")
+        path = folder / f"{name}.yaml"
         return validate(Env, read_document(path, shown_as=self._shown(path)))
 
-    def _with_contracts(self, document: Document) -> Document:
-        """The document with each ``contract: FILE`` replaced by what that file says, problems told by its own lines."""
+    def _read_contracts(self, document: Document) -> list[Problem]:
+        """Put what its file says in the place of each ``contract: FILE``; the problems, told by that file's lines."""
         sources = document.data.get("sources") if isinstance(document.data, dict) else None
         problems: list[Problem] = []
         for name, source in (sources if isinstance(sources, dict) else {}).items():
             if isinstance(source, dict) and isinstance(source.get("contract"), str):
-                path = (self.root / source["contract"]).resolve()
-                if not path.is_relative_to(self.root):
-                    problems.append(document.problem(("sources", name, "contract"), "leads out of the project"))
-                    source["contract"] = None
-                    continue
                 try:
-                    source["contract"] = self._contract(path)
+                    source["contract"] = self._contract(document, ("sources", name, "contract"), source["contract"])
                 except InvalidConfigError as error:
                     problems += error.problems
                     source["contract"] = None
-        if problems:
-            raise InvalidConfigError(problems)
-        return document
+        return problems
 
-    def _contract(self, path: Path) -> Contract:
+    def _contract(self, referring: Document, at: Location, file: str) -> Contract:
+        try:
+            path = (self.root / file).resolve()
+        except (OSError, RuntimeError, ValueError):  # a link to itself, or a character that no path has
+            raise InvalidConfigError([referring.problem(at, "is not a path")]) from None
+        if not path.is_relative_to(self.root):
+            raise InvalidConfigError([referring.problem(at, "leads out of the project")])
+        if not path.is_file():
+            near = nearest(path.name, _names(path.parent, ""))
+            raise InvalidConfigError([referring.problem(at, f"there is no file {self._shown(path)}{near}")])
         document = read_document(path, shown_as=self._shown(path))
         contract = validate(Contract, document)
         if problems := _unknown_columns(contract, document, ()):
@@ -118,44 +128,82 @@ class Project:
 
     def _check_transform(self, job: Job) -> None:
         path = self.code(job.job)
-        parameters = None if path is None else _transform_parameters(path, self._shown(path))
-        check_parameters(job, parameters, where=self._shown(path) if path else f"conf/{job.job}.yaml")
+        signature = None if path is None else _signature(path, self._shown(path))
+        check_parameters(job, signature, where=self._shown(path) if path else f"conf/{job.job}.yaml")
 
     def _shown(self, path: Path) -> str:
         return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
 
 
-def check_parameters(job: Job, parameters: Sequence[str] | None, *, where: str) -> None:
-    """Hold the parameters of ``transform()`` (None: there is no code) against the job's sources.
+def _names(folder: Path, suffix: str = ".yaml") -> list[str]:
+    return sorted(path.name.removesuffix(suffix) for path in folder.glob(f"*{suffix}") if path.is_file())
+
+
+def check_parameters(job: Job, signature: Signature | None, *, where: str) -> None:
+    """Hold ``transform()`` (None: there is no code) against the job's sources, each of which it gets by name.
 
     Raises:
-        TransformMismatchError: the names differ, or several sources meet without code.
+        TransformMismatchError: it cannot be called with them, or several sources meet without code.
     """
     sources = list(job.sources)
-    if parameters is None:
+    wanted = f"def transform({', '.join(sources)})"
+    if signature is None:
         if len(sources) > 1:
             message = f"{where}: {len(sources)} sources ({', '.join(sources)}) and no transform to bring them together"
-            raise TransformMismatchError(
-                message, hint=f"write jobs/{job.job}.py with def transform({', '.join(sources)})"
-            )
+            raise TransformMismatchError(message, hint=f"write jobs/{job.job}.py with {wanted}")
         return
-    if sorted(parameters) != sorted(sources):
-        message = f"{where}: transform({', '.join(parameters)}) does not match the sources ({', '.join(sources)})"
-        strange = [f"'{name}'{nearest(name, sources)}" for name in parameters if name not in sources]
-        raise TransformMismatchError(message, hint="; ".join(strange) or f"def transform({', '.join(sources)})")
-
-
-def _transform_parameters(path: Path, shown_as: str) -> list[str] | None:
-    """The parameters of ``transform`` as its file says, without running the file; None where it defines none."""
     try:
-        tree = ast.parse(path.read_text("utf-8"), filename=shown_as)
-    except (SyntaxError, UnicodeDecodeError) as error:
-        line, column = (error.lineno or 1, error.offset or 1) if isinstance(error, SyntaxError) else (1, 1)
-        raise InvalidConfigError([Problem(shown_as, line, column, "", f"not Python: {error}")]) from None
-    for node in tree.body:
+        signature.bind(**dict.fromkeys(sources))
+    except TypeError as error:
+        taken = ", ".join(signature.parameters)
+        message = f"{where}: transform({taken}) does not match the sources ({', '.join(sources)}): {error}"
+        strange = [f"'{name}'{nearest(name, sources)}" for name in signature.parameters if name not in sources]
+        raise TransformMismatchError(message, hint="; ".join(strange) or wanted) from None
+
+
+def _signature(path: Path, shown_as: str) -> Signature:
+    """What ``transform`` takes, as its file says, without running the file."""
+
+    def invalid(message: str, line: int = 1, column: int = 1) -> InvalidConfigError:
+        return InvalidConfigError([Problem(shown_as, line, column, "", message)])
+
+    try:
+        with tokenize.open(path) as file:
+            source = file.read()
+        compile(source, shown_as, "exec", dont_inherit=True)  # shows what a parser alone lets pass
+        tree, names = ast.parse(source, shown_as), symtable.symtable(source, shown_as, "exec")
+    except SyntaxError as error:
+        raise invalid(f"not Python: {error.msg}", error.lineno or 1, error.offset or 1) from None
+    except (OSError, ValueError, RecursionError, MemoryError) as error:
+        raise invalid(f"not Python: {error}") from None
+    for node in reversed(tree.body):
+        if isinstance(node, ast.AsyncFunctionDef) and node.name == "transform":
+            raise invalid("transform() is called, not awaited: write def", node.lineno, node.col_offset + 1)
         if isinstance(node, ast.FunctionDef) and node.name == "transform":
-            return [argument.arg for argument in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
-    return None
+            return Signature(_parameters(node.args))
+    made = [one for one in names.get_symbols() if one.get_name() == "transform"]
+    if made and (made[0].is_assigned() or made[0].is_imported()):  # what it takes is known once the file is imported
+        return Signature([Parameter("sources", Parameter.VAR_KEYWORD)])
+    message = f"{shown_as}: there is no transform()"
+    raise TransformMismatchError(message, hint="a job that has no logic of its own needs no Python file")
+
+
+def _parameters(arguments: ast.arguments) -> list[Parameter]:
+    def one(argument: ast.arg, kind: Any, default: object = None) -> Parameter:
+        return Parameter(argument.arg, kind, default=Parameter.empty if default is None else default)
+
+    ordered: list[tuple[ast.arg, Any]]
+    ordered = [(argument, Parameter.POSITIONAL_ONLY) for argument in arguments.posonlyargs]
+    ordered += [(argument, Parameter.POSITIONAL_OR_KEYWORD) for argument in arguments.args]
+    defaults = [None] * (len(ordered) - len(arguments.defaults)) + arguments.defaults
+    parameters = [one(argument, kind, default) for (argument, kind), default in zip(ordered, defaults, strict=True)]
+    if arguments.vararg:
+        parameters.append(one(arguments.vararg, Parameter.VAR_POSITIONAL))
+    named = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+    parameters += [one(argument, Parameter.KEYWORD_ONLY, default) for argument, default in named]
+    if arguments.kwarg:
+        parameters.append(one(arguments.kwarg, Parameter.VAR_KEYWORD))
+    return parameters
 
 
 def _unknown_columns(contract: Contract, document: Document, at: Location) -> list[Problem]:
@@ -164,7 +212,7 @@ def _unknown_columns(contract: Contract, document: Document, at: Location) -> li
     return [
         document.problem(
             (*at, "rules", index, "check"),
-            f"rule '{rule.name}' reads '{column}', which the contract does not declare{nearest(column, [*contract.columns])}",
+            f"rule '{rule.name}' reads '{column}', which is not declared{nearest(column, [*contract.columns])}",
         )
         for index, rule in enumerate(contract.rules)
         for column in sorted(columns_of(rule.check))
@@ -173,16 +221,20 @@ def _unknown_columns(contract: Contract, document: Document, at: Location) -> li
 
 
 def read_any(value: str) -> tuple[Project, str]:
-    """What ``JOB`` on a command line means: a job's name in the project around here, or its YAML or Python file."""
+    """What ``JOB`` on a command line means: a job's name in the project around here, or its YAML or Python file.
+
+    Raises:
+        JobNotFoundError: there is no such file, or it is no job's.
+        ConfigError: there is no project.
+    """
     path = Path(value)
-    if path.suffix in (".yaml", ".yml", ".py"):
-        if not path.is_file():
-            message = f"no such file: {value}"
-            raise JobNotFoundError(message)
-        return Project.around(path), path.stem
-    return Project.around(Path.cwd()), value
-
-
-def schema() -> dict[str, Any]:
-    """The JSON Schema of a job's YAML, by which an editor completes and checks it."""
-    return Job.model_json_schema()
+    if path.suffix not in (".yaml", ".py"):
+        return Project.around(Path.cwd()), value
+    if not path.is_file():
+        message = f"no such file: {value}"
+        raise JobNotFoundError(message)
+    project = Project.around(path)
+    if path.suffix == ".yaml" and path.resolve().parent != project.root / "conf":
+        message = f"{value} is not a job: the jobs of {project.root} are in its conf/"
+        raise JobNotFoundError(message)
+    return project, path.stem

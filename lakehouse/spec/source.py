@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
-from lakehouse.spec.base import Spec, TableName
-from lakehouse.spec.contract import Contract
+from lakehouse.spec.base import Bytes, FieldError, Files, Spec, TableName
+from lakehouse.spec.contract import ContractOrFile
+from lakehouse.spec.reference import Text
 
 FileFormat = Literal["csv", "json", "parquet"]
 
@@ -33,15 +34,14 @@ class FilesSource(Spec):
 
     kind: Literal["files"]
     path: Annotated[
-        str, Field(description="The folder, relative to the project; may hold ${env:NAME} and ${param:NAME}.")
+        Text,
+        Field(description="The folder, relative to the project; may hold ${env:NAME} and ${param:NAME}."),
     ]
     pattern: Annotated[str, Field(description="Which names are read, as a glob.")] = "*"
     format: FileFormat | None = None
     csv: CsvOptions = CsvOptions()
-    max_files: Annotated[PositiveInt | None, Field(description="Files in a batch; 1000 unless max_bytes is given.")] = (
-        None
-    )
-    max_bytes: Annotated[PositiveInt | None, Field(description="Bytes in a batch, as files lie on disk.")] = None
+    max_files: Annotated[Files | None, Field(description="Files in a batch; 1000 unless max_bytes is given.")] = None
+    max_bytes: Annotated[Bytes | None, Field(description="Bytes in a batch, as files lie on disk.")] = None
     on_unreadable: Annotated[
         Literal["quarantine", "fail"],
         Field(description="A file that cannot be read: one quarantine entry, or the end of the run."),
@@ -55,15 +55,14 @@ class FilesSource(Spec):
     allow_empty: Annotated[
         bool, Field(description="Whether the folder may be empty before the first file ever came.")
     ] = False
-    contract: Contract | None = None
-
+    contract: ContractOrFile = None
     stream: Annotated[Literal[True], Field(description="Files are always read incrementally.")] = True
 
     @model_validator(mode="after")
     def _one_bound(self) -> FilesSource:
         if self.max_files and self.max_bytes:
             message = "give max_files or max_bytes: Spark bounds a batch by one of them"
-            raise ValueError(message)
+            raise FieldError(message, "max_bytes")
         return self
 
 
@@ -73,11 +72,11 @@ class TableSource(Spec):
     kind: Literal["table"]
     table: TableName
     stream: bool = False
-    max_files: Annotated[
-        PositiveInt | None, Field(description="Data files in a batch; 1000 unless max_bytes is given.")
-    ] = None
-    max_bytes: Annotated[PositiveInt | None, Field(description="Bytes in a batch, a soft bound.")] = None
-    contract: Contract | None = None
+    max_files: Annotated[Files | None, Field(description="Data files in a batch; 1000 unless max_bytes is given.")] = (
+        None
+    )
+    max_bytes: Annotated[Bytes | None, Field(description="Bytes in a batch, a soft bound.")] = None
+    contract: ContractOrFile = None
 
 
 Source = Annotated[FilesSource | TableSource, Field(discriminator="kind")]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from lakehouse.spec.base import ColumnName, ColumnNames, Spec, TableName
+from lakehouse.spec.base import ColumnName, ColumnNames, FieldError, Spec, TableName
 
 
 class _Write(Spec):
@@ -25,7 +25,14 @@ class _Write(Spec):
     def _one_layout(self) -> _Write:
         if self.partition_by and self.cluster_by:
             message = "give partition_by or cluster_by: Delta lays a table out by one of them"
-            raise ValueError(message)
+            raise FieldError(message, "cluster_by")
+        return self
+
+    @model_validator(mode="after")
+    def _not_of_the_library(self) -> _Write:
+        if self.table == "ops.runs" or self.table.startswith("quarantine."):
+            message = f"'{self.table}' is a table that this library keeps itself"
+            raise FieldError(message, "table")
         return self
 
 

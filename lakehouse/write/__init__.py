@@ -9,6 +9,8 @@ from lakehouse.write.overwrite import overwrite
 from lakehouse.write.scd1 import scd1
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pyspark.sql import DataFrame
 
     from lakehouse.lake.batch import Identity
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from lakehouse.spec.write import Write
     from lakehouse.write.commit import WriteResult
 
-WRITERS = {"append": append, "overwrite": overwrite, "scd1": scd1}
+WRITERS: dict[str, Callable[..., WriteResult]] = {"append": append, "overwrite": overwrite, "scd1": scd1}
 
 
 def write(batch: DataFrame, spec: Write, *, target: Table, identity: Identity, about: str = "") -> WriteResult:

@@ -63,7 +63,7 @@ class WriteResult:
 def earlier(spark: SparkSession, target: Table, identity: Identity, *, among: int = 100) -> Commit | None:
     """The commit that an earlier attempt at this very batch made, looked for among the newest.
 
-    A job with no incremental source starts from nothing each time: there only the newest commit that changed rows counts.
+    A job with no incremental source starts from nothing each time: only the newest commit that changed rows counts.
     """
     for commit in commits(spark, target, among):
         if identity.made(commit.note, STEP):
@@ -90,7 +90,7 @@ def fitted(batch: DataFrame, spec: Write, target: Table, about: str) -> tuple[Da
             for field in batch.schema.fields
         ]
     )
-    _holds(batch, spec)
+    holds(batch, spec)
     newest = head(spark, target)
     if newest is None:
         properties = {
@@ -111,9 +111,9 @@ def fitted(batch: DataFrame, spec: Write, target: Table, about: str) -> tuple[Da
             properties=properties,
         )
         return batch, head(spark, target) or Commit(0, "CREATE TABLE"), {}
-    _same_layout(layout(spark, target), spec, target)
+    same_layout(layout(spark, target), spec, target)
     table = read_table(spark, target).schema
-    return _aligned(batch, table, spec, target), newest, {"mergeSchema": "true"} if spec.evolve == "add_columns" else {}
+    return aligned(batch, table, spec, target), newest, {"mergeSchema": "true"} if spec.evolve == "add_columns" else {}
 
 
 def read_back(batch: DataFrame, target: Table, identity: Identity, planned: WriteResult, before: Commit) -> WriteResult:
@@ -135,18 +135,17 @@ def read_back(batch: DataFrame, target: Table, identity: Identity, planned: Writ
         None,
     )
     if found is None:
-        if made := earlier(spark, target, identity, among=1_000_000):
-            return result(made, replayed=True)
+        if replay := earlier(spark, target, identity, among=1_000_000):
+            return result(replay, replayed=True)
         message = f"{target.name}: batch {identity.batch} was written, yet the table has no commit of it"
         raise CommitMissingError(
             message, hint="Delta skips a transaction id that it has seen; was the checkpoint replaced by an older copy?"
         )
     made = result(found)
     if (made.rows_added, made.rows_removed) != (planned.rows_added, planned.rows_removed):
-        message = (
-            f"{target.name} version {found.version}: planned to add {planned.rows_added} and remove {planned.rows_removed} rows, "
-            f"the commit added {made.rows_added} and removed {made.rows_removed}"
-        )
+        plan = f"planned to add {planned.rows_added} and remove {planned.rows_removed} rows"
+        done = f"the commit added {made.rows_added} and removed {made.rows_removed}"
+        message = f"{target.name} version {found.version}: {plan}, {done}"
         raise ImbalanceError(message, hint="another writer may have changed the table between the probe and the commit")
     return made
 
@@ -171,16 +170,29 @@ def result(commit: Commit, *, replayed: bool = False) -> WriteResult:
     )
 
 
-def _holds(batch: DataFrame, spec: Write) -> None:
+def holds(batch: DataFrame, spec: Write) -> None:
+    """Hold the batch against the columns that the job names.
+
+    Raises:
+        KeyMissingError: one of them is not there.
+    """
     names = {name.lower() for name in batch.columns}
     for field in ("keys", "sequence_by", "partition_by", "cluster_by"):
         missing = [name for name in getattr(spec, field, ()) if name.lower() not in names]
         if missing:
-            message = f"{spec.table}: {field} names {', '.join(missing)}, which the rows do not have (they have {', '.join(batch.columns)})"
+            there = ", ".join(batch.columns)
+            message = (
+                f"{spec.table}: {field} names {', '.join(missing)}, which the rows do not have (they have {there})"
+            )
             raise KeyMissingError(message)
 
 
-def _same_layout(have: Layout, spec: Write, target: Table) -> None:
+def same_layout(have: Layout, spec: Write, target: Table) -> None:
+    """Hold the table's layout against the job's.
+
+    Raises:
+        LayoutChangeError: they differ.
+    """
     want = Layout(spec.partition_by, spec.cluster_by)
     lowered = [
         Layout(tuple(map(str.lower, one.partition_by)), tuple(map(str.lower, one.cluster_by))) for one in (have, want)
@@ -196,7 +208,7 @@ def _told(one: Layout) -> str:
     return f"clustered by {', '.join(one.cluster_by)}" if one.cluster_by else "not laid out by any column"
 
 
-def _aligned(batch: DataFrame, table: StructType, spec: Write, target: Table) -> DataFrame:
+def aligned(batch: DataFrame, table: StructType, spec: Write, target: Table) -> DataFrame:
     """The batch with the table's columns first, by the table's spelling and types; then new ones, if they may come."""
     given: dict[str, StructField] = {field.name.lower(): field for field in batch.schema.fields}
     known = {field.name.lower() for field in table.fields}
@@ -211,18 +223,24 @@ def _aligned(batch: DataFrame, table: StructType, spec: Write, target: Table) ->
         have = given.get(field.name.lower())
         if have is None:
             columns.append(F.lit(None).cast(field.dataType).alias(field.name))
-        elif have.dataType == field.dataType:
+        elif have.dataType.simpleString() == field.dataType.simpleString():
             columns.append(col(have.name).alias(field.name))
         elif widens(have.dataType, field.dataType):
             columns.append(col(have.name).cast(field.dataType).alias(field.name))
         else:
-            clashes.append(
-                f"{field.name} is {field.dataType.simpleString()} in the table and {have.dataType.simpleString()} in the rows"
-            )
+            kinds = f"{field.dataType.simpleString()} in the table and {have.dataType.simpleString()} in the rows"
+            clashes.append(f"{field.name} is {kinds}")
     if clashes:
         message = f"{target.name}: {'; '.join(clashes)}"
         raise TypeChangeError(message, hint="cast in transform(), or rebuild the table with --full-refresh")
     return batch.select(*columns, *[col(name) for name in new])
+
+
+def grown(target: DataFrame, batch: DataFrame) -> DataFrame:
+    """The table as it will be once it has the batch's new columns."""
+    known = {name.lower() for name in target.columns}
+    new = [field for field in batch.schema.fields if field.name.lower() not in known]
+    return target.withColumns({field.name: F.lit(None).cast(field.dataType) for field in new}) if new else target
 
 
 def files_for(rows: int) -> int:

@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from lakehouse.lake.batch import SOURCE
 from lakehouse.lake.frame import col, literal, materialise, quoted, row_hash
 from lakehouse.lake.table import read_table
-from lakehouse.write.commit import STEP, WriteResult, files_for, fitted, note, read_back
+from lakehouse.write.commit import STEP, WriteResult, files_for, fitted, grown, note, read_back
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, Row
@@ -49,11 +49,9 @@ def overwrite(batch: DataFrame, spec: OverwriteWrite, target: Table, identity: I
 
 
 def _differences(batch: DataFrame, target: DataFrame, spec: OverwriteWrite) -> DataFrame:
-    """Per partition, how many rows it has now and will have, and whether they differ: by count and sum of row hashes."""
+    """Per partition, how many rows it has and will have, and whether they differ: by count and by sum of row hashes."""
     columns = [name for name in batch.columns if name != SOURCE]
-    for name in columns:
-        if name.lower() not in {known.lower() for known in target.columns}:
-            target = target.withColumn(name, F.lit(None).cast(batch.schema[name].dataType))
+    target = grown(target, batch)
     names = [f"__part{index}" for index in range(len(spec.partition_by))]
 
     def summed(frame: DataFrame, side: str) -> DataFrame:

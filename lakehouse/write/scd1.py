@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 from lakehouse.lake.batch import SOURCE
 from lakehouse.lake.frame import col, materialise, quoted, row_hash
 from lakehouse.lake.table import read_table
-from lakehouse.write.commit import STEP, WriteResult, files_for, fitted, note, read_back
+from lakehouse.write.commit import STEP, WriteResult, files_for, fitted, grown, note, read_back
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lakehouse.lake.table import Table
     from lakehouse.spec.write import Scd1Write
 
-_FATE, _RANK, _ORDER, _OLD = "__fate", "__rank", "__order", "__old"
+_FATE, _RANK, _ORDER, _FIRST, _OLD = "__fate", "__rank", "__order", "__first", "__old"
 _BROADCAST = 500_000
 """Rows of a batch that are sent to every task of the probe; the target then is read, not shuffled."""
 
@@ -32,7 +32,9 @@ _BROADCAST = 500_000
 def scd1(batch: DataFrame, spec: Scd1Write, target: Table, identity: Identity, about: str) -> WriteResult:
     """Upsert the rows by key. Only rows that are new, or newer and different, are written."""
     batch, before, options = fitted(batch, spec, target, about)
-    judged = materialise(_judged(batch, read_table(batch.sparkSession, target), spec))
+    small = batch.count() <= _BROADCAST
+    held = None if before.is_empty_table else read_table(batch.sparkSession, target)
+    judged = materialise(_judged(batch, held, spec, small=small))
     counts = {row[_FATE]: row["count"] for row in judged.groupBy(_FATE).count().collect()}
     inserted, updated = counts.get("inserted", 0), counts.get("updated", 0)
     planned = WriteResult(**counts, rows_added=inserted + updated, rows_removed=updated, version=before.version)
@@ -42,7 +44,8 @@ def scd1(batch: DataFrame, spec: Scd1Write, target: Table, identity: Identity, a
     if not spec.partition_by:
         changed = changed.coalesce(files_for(inserted + updated))
     writer = (
-        changed.alias("s")
+        (F.broadcast(changed) if small else changed)
+        .alias("s")
         .write.format("delta")
         .options(**options, **identity.options(STEP, note(planned), once=identity.incremental))
     )
@@ -55,40 +58,43 @@ def scd1(batch: DataFrame, spec: Scd1Write, target: Table, identity: Identity, a
     return read_back(batch, target, identity, planned, before)
 
 
-def _judged(batch: DataFrame, target: DataFrame, spec: Scd1Write) -> DataFrame:
-    """The batch with the fate of each row: against the other rows of its key, then against the table's row."""
-    for name in batch.columns:
-        if name.lower() not in {known.lower() for known in target.columns}:
-            target = target.withColumn(name, F.lit(None).cast(batch.schema[name].dataType))
+def _judged(batch: DataFrame, target: DataFrame | None, spec: Scd1Write, *, small: bool) -> DataFrame:
+    """The batch with the fate of each row: against the other rows of its key, then against the table's row, if any."""
     payload = [name for name in batch.columns if name != SOURCE]
-    ranked = batch.withColumn(_ORDER, _order(batch, spec, payload))
     newest_first = Window.partitionBy(*map(col, spec.keys)).orderBy(F.col(_ORDER).desc())
-    ranked = ranked.withColumn(_RANK, F.row_number().over(newest_first)).withColumn(
-        "__first", F.first(_ORDER).over(newest_first)
+    ranked = (
+        batch.withColumn(_ORDER, _order(batch, spec, payload))
+        .withColumn(_RANK, F.row_number().over(newest_first))
+        .withColumn(_FIRST, F.first(_ORDER).over(newest_first))
     )
-    winners = ranked.where(F.col(_RANK) == 1)
-    keys = winners.select(*[col(key).alias(f"__key{index}") for index, key in enumerate(spec.keys)])
-    old = target.withColumn(_OLD, _order(target, spec, payload))
-    same_key = reduce(
-        lambda one, other: one & other,
-        [old[quoted(key)].eqNullSafe(keys[f"__key{index}"]) for index, key in enumerate(spec.keys)],
-    )
-    held = old.join(F.broadcast(keys), same_key).select(*keys.columns, _OLD)
-    matches = reduce(
-        lambda one, other: one & other,
-        [ranked[quoted(key)].eqNullSafe(held[f"__key{index}"]) for index, key in enumerate(spec.keys)],
-    )
-    joined = ranked.join(held, matches, "left")
-    sequence, old_sequence = F.col(f"{_ORDER}.sequence"), F.col(f"{_OLD}.sequence")
+    if target is None:
+        joined = ranked.withColumn(_OLD, F.lit(None).cast(ranked.schema[_ORDER].dataType))
+    else:
+        held = _held(ranked, grown(target, batch), spec, payload, small=small)
+        joined = ranked.join(F.broadcast(held) if small else held, _same_key(ranked, held, spec), "left")
+    sequence, first, old = (F.col(f"{name}.sequence") for name in (_ORDER, _FIRST, _OLD))
     fate = (
-        F.when(F.col(_RANK) > 1, F.when(sequence == F.col("__first.sequence"), "duplicates").otherwise("superseded"))
+        F.when(F.col(_RANK) > 1, F.when(sequence == first, "duplicates").otherwise("superseded"))
         .when(F.col(_OLD).isNull(), "inserted")
         .when(F.col(f"{_ORDER}.hash") == F.col(f"{_OLD}.hash"), "unchanged")
         .when(F.col(_ORDER) > F.col(_OLD), "updated")
-        .when(sequence == old_sequence, "duplicates")
+        .when(sequence == old, "duplicates")
         .otherwise("superseded")
     )
     return joined.select(*[col(name) for name in batch.columns], fate.alias(_FATE))
+
+
+def _held(ranked: DataFrame, target: DataFrame, spec: Scd1Write, payload: list[str], *, small: bool) -> DataFrame:
+    """What the table holds of the batch's keys: the keys, under names of their own, and what its row compares by."""
+    winners = ranked.where(F.col(_RANK) == 1)
+    keys = winners.select(*[col(key).alias(f"__key{index}") for index, key in enumerate(spec.keys)])
+    old = target.withColumn(_OLD, _order(target, spec, payload))
+    return old.join(F.broadcast(keys) if small else keys, _same_key(old, keys, spec)).select(*keys.columns, _OLD)
+
+
+def _same_key(rows: DataFrame, keys: DataFrame, spec: Scd1Write) -> Column:
+    pairs = [rows[quoted(key)].eqNullSafe(keys[f"__key{index}"]) for index, key in enumerate(spec.keys)]
+    return reduce(lambda one, other: one & other, pairs)
 
 
 def _order(frame: DataFrame, spec: Scd1Write, payload: list[str]) -> Column:

@@ -1,0 +1,108 @@
+"""What a run would do, said before it does it: reads names, headers and schemas, and writes nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F
+
+from lakehouse.check.contract import check
+from lakehouse.errors import LakehouseError, first_line
+from lakehouse.lake.batch import CODE, MESSAGE, RAW, SOURCE, SOURCE_TYPE, Arrived
+from lakehouse.lake.frame import small_frame
+from lakehouse.lake.storage import FileEntry, list_files
+from lakehouse.lake.table import head, layout, read_table
+from lakehouse.read.files import columns_of_files
+from lakehouse.run.session import settled, start
+from lakehouse.run.stream import look_at
+from lakehouse.spec.source import FilesSource
+from lakehouse.write.commit import aligned, holds, same_layout
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pyspark.sql import DataFrame, SparkSession
+
+    from lakehouse.run.workplace import Workplace
+    from lakehouse.spec.source import TableSource
+
+_LOOKED_AT = 100
+"""Files whose header a plan reads."""
+
+
+def planned(work: Workplace, *, spark: SparkSession | None = None) -> Iterator[str]:
+    """The plan, a line at a time.
+
+    Raises:
+        LakehouseError: what would end the run before its first batch.
+    """
+    spark = spark or start(work.job.job, work.settings)
+    with settled(spark, work.settings):
+        yield f"job {work.job.job} in {work.lake.root}"
+        frames = {}
+        for name, source in work.job.sources.items():
+            if isinstance(source, FilesSource):
+                new = _new_files(work, spark, name, source)
+                yield f"  read {name}: {_told(new)} of {work.folders[name]}"
+                columns = columns_of_files(spark, new[:_LOOKED_AT], source)
+                frames[name] = small_frame(spark, [], {**columns, SOURCE: SOURCE_TYPE})
+            else:
+                yield f"  read {name}: {_table(work, spark, source)}"
+                frames[name] = read_table(spark, work.lake.table(source.table)).limit(0)
+        yield from _written(work, spark, frames)
+
+
+def _new_files(work: Workplace, spark: SparkSession, name: str, source: FilesSource) -> list[FileEntry]:
+    checkpoint = work.lake.checkpoint(work.job.job)
+    look_at(spark, work.folders[name], source, checkpoint)
+    taken = checkpoint.files(spark)
+    return [file for file in list_files(spark, work.folders[name], source.pattern) if file.path not in taken]
+
+
+def _told(files: list[FileEntry]) -> str:
+    return f"{len(files):,} new files, {sum(file.bytes for file in files):,} bytes"
+
+
+def _table(work: Workplace, spark: SparkSession, source: TableSource) -> str:
+    newest = head(spark, work.lake.table(source.table))
+    version = newest.version if newest else "none"
+    if not source.stream:
+        return f"{source.table} as it is at version {version}"
+    seen = work.lake.checkpoint(work.job.job).last_offset(spark).get("reservoirVersion")
+    since = "from its beginning" if seen is None else f"what was appended since version {int(seen) - 1}"
+    return f"{source.table} up to version {version}, {since}"
+
+
+def _written(work: Workplace, spark: SparkSession, frames: dict[str, DataFrame]) -> Iterator[str]:
+    """What would become of the target, as far as the sources' columns tell."""
+    spec, target = work.job.write, work.lake.table(work.job.write.table)
+    if work.job.is_incremental:
+        name, source = work.job.stream
+        if frames[name].columns == [SOURCE] and source.contract is None:
+            yield f"  write {target.name}: nothing, as there is nothing new"
+            return
+        beside = {column: F.lit(None).cast("string") for column in (RAW, CODE, MESSAGE)}
+        missing = "null" if isinstance(source, FilesSource) else "error"
+        frames = {
+            **frames,
+            name: check(Arrived(frames[name].withColumns(beside)), source.contract, missing=missing).accepted,
+        }
+    try:
+        produced = work.transform(**frames) if work.transform else next(iter(frames.values()))
+        holds(produced, spec)
+    except LakehouseError:
+        raise
+    except Exception as error:
+        # a plan says what it cannot know, and why
+        yield f"  write {target.name}: unknown, as transform() does not take these columns: {first_line(error)}"
+        return
+    if head(spark, target) is None:
+        columns = ", ".join(f"{field.name} {field.dataType.simpleString()}" for field in produced.schema.fields)
+        yield f"  create {target.name} ({spec.mode}): {columns}"
+        return
+    same_layout(layout(spark, target), spec, target)
+    table = read_table(spark, target).schema
+    after = aligned(produced, table, spec, target).schema
+    new = [f"{field.name} {field.dataType.simpleString()}" for field in after.fields[len(table.fields) :]]
+    grown = f"columns added: {', '.join(new)}" if new else "its columns as they are"
+    yield f"  write {target.name} ({spec.mode}), {grown}"

@@ -1,0 +1,39 @@
+"""What the tests share: a project of their own, with a lake."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lakehouse.testing import LocalLake
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pyspark.sql import SparkSession
+
+
+@dataclass(frozen=True)
+class Workshop(LocalLake):
+    """A lake whose project is written by the test itself."""
+
+    def job(self, name: str, text: str, code: str | None = None) -> str:
+        """Write ``conf/<name>.yaml`` (all but its name), and its Python where it has some."""
+        (self.project / "conf" / f"{name}.yaml").write_text(f"job: {name}\nabout: For a test.\n{text}")
+        if code is not None:
+            jobs = self.project / "jobs"
+            jobs.mkdir(exist_ok=True)
+            header = "from __future__ import annotations\nfrom pyspark.sql import DataFrame, functions as F\n"
+            (jobs / f"{name}.py").write_text(header + code)
+        return name
+
+
+@pytest.fixture
+def workshop(spark: SparkSession, tmp_path: Path) -> Workshop:
+    """A new project with a new lake."""
+    project = tmp_path / "project"
+    (project / "conf" / "env").mkdir(parents=True)
+    (project / "conf" / "env" / "local.yaml").write_text("lake: lake\nparams: {landing: landing}\n")
+    return Workshop(spark, project / "lake", project)

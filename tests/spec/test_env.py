@@ -1,0 +1,109 @@
+"""Environments: what a place may set, and how one is chosen."""
+
+from __future__ import annotations
+
+import pytest
+
+from lakehouse.errors import ConfigError
+from lakehouse.spec.project import Project
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "spark.sql.shuffle.partitions: 2",
+        "spark.sql.adaptive.enabled: false",
+        "spark.memory.fraction: 0.6",
+        "spark.driver.memory: 2g",
+        "spark.master: local[2]",
+        "spark.databricks.delta.snapshotPartitions: 2",
+        "spark.hadoop.fs.s3a.endpoint: http://localhost:5000",
+        "spark.hadoop.fs.s3a.secret.key: '${env:SECRET_KEY}'",
+        "spark.dynamicAllocation.enabled: true",
+    ],
+)
+def test_a_setting_of_size_speed_or_storage_is_taken(folder, setting):
+    assert folder.env(f"lake: .lake\nspark:\n  {setting}\n").spark
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "spark.driver.extraJavaOptions",
+        "spark.executor.extraJavaOptions",
+        "spark.driver.extraClassPath",
+        "spark.jars",
+        "spark.jars.packages",
+        "spark.submit.pyFiles",
+        "spark.plugins",
+        "spark.extraListeners",
+        "spark.sql.extensions",
+        "spark.sql.catalog.spark_catalog",
+        "spark.sql.queryExecutionListeners",
+        "spark.sql.streaming.streamingQueryListeners",
+        "spark.sql.streaming.stateStore.providerClass",
+        "spark.sql.hive.metastore.jars",
+        "spark.sql.hive.metastore.jars.path",
+        "spark.sql.cache.serializer",
+        "spark.shuffle.manager",
+        "spark.ui.filters",
+        "spark.pyspark.python",
+        "spark.hadoop.fs.s3a.impl",
+        "spark.hadoop.fs.s3a.aws.credentials.provider",
+        "spark.hadoop.fs.azure.account.oauth.provider.type.x",
+        "spark.serializer",
+        "spark.anything",
+        "sql.shuffle.partitions",
+    ],
+)
+def test_a_setting_that_can_load_code_or_is_unknown_is_refused_at_its_line(folder, setting):
+    [problem] = folder.env_problems(f"lake: .lake\nspark:\n  {setting}: x\n")
+    assert problem.startswith(f"conf/env/local.yaml:3:3: spark.{setting}: '{setting}' cannot be set by configuration")
+
+
+def test_a_setting_that_is_no_scalar_is_told_once(folder):
+    [problem] = folder.env_problems("lake: .lake\nspark:\n  spark.sql.x: [1]\n")
+    assert problem == ("conf/env/local.yaml:3:16: spark.spark.sql.x: expected text, a number, or true or false")
+
+
+def test_all_faults_of_an_environment_are_told_at_once(folder):
+    problems = folder.env_problems("lkae: .lake\nroots: /data\ncatalog: a b\nparams: {a: 1}\n")
+    assert [problem.split(": ")[0] for problem in problems] == [
+        "conf/env/local.yaml:1:1",
+        "conf/env/local.yaml:1:1",
+        "conf/env/local.yaml:2:8",
+        "conf/env/local.yaml:3:10",
+        "conf/env/local.yaml:4:13",
+    ]
+    assert any("lkae: unknown key; did you mean 'lake'?" in problem for problem in problems)
+
+
+def test_an_empty_lake_is_refused(folder):
+    [problem] = folder.env_problems("lake: ''\n")
+    assert "lake: string should have at least 1 character" in problem
+
+
+def test_an_unknown_environment_brings_the_nearest_one(folder):
+    folder.write("conf/env/prod.yaml", "lake: s3://lake\n")
+    with pytest.raises(ConfigError, match=r"no environment 'prd' in .*; did you mean 'prod'") as caught:
+        Project(folder.root).env("prd")
+    assert "LAKEHOUSE_ENV" in caught.value.hint
+
+
+def test_a_name_chooses_an_environment_before_the_variable_and_that_before_local(folder, monkeypatch):
+    for name in ("local", "test", "prod"):
+        folder.write(f"conf/env/{name}.yaml", f"lake: {name}\n")
+    project = Project(folder.root)
+    assert project.env().lake == "local"
+    monkeypatch.setenv("LAKEHOUSE_ENV", "test")
+    assert project.env().lake == "test"
+    assert project.env("prod").lake == "prod"
+
+
+@pytest.mark.parametrize("name", ["../x", "../../outside", "a" * 5000, "x/../local"])
+def test_a_name_cannot_lead_out_of_the_environments(folder, name):
+    folder.write("conf/env/local.yaml", "lake: a\n")
+    folder.write("conf/x.yaml", "lake: a\n")
+    (folder.root.parent / "outside.yaml").write_text("lake: a\n")
+    with pytest.raises(ConfigError, match="no environment"):
+        Project(folder.root).env(name)
