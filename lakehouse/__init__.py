@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame, SparkSession
 
-    from lakehouse.run.result import RunResult
+    from lakehouse.runtime.result import RunResult
 
 __all__ = ["run", "submit"]
 
@@ -39,8 +39,8 @@ def run(
     Raises:
         LakehouseError: the run failed, or could not start; ``code`` and ``hint`` say how and what to do.
     """
-    from lakehouse.run.runner import execute
-    from lakehouse.run.workplace import prepare
+    from lakehouse.runtime.runner import execute
+    from lakehouse.runtime.workplace import prepare
 
     result = execute(prepare(job, env=env, lake=lake, params=params), spark=spark, full_refresh=full_refresh)
     if result.error:

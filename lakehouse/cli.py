@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -14,7 +15,7 @@ from lakehouse.errors import ConfigError, LakehouseError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lakehouse.run.workplace import Workplace
+    from lakehouse.runtime.workplace import Workplace
 
 _EXITS = """\b
 Exit codes:
@@ -85,30 +86,21 @@ def _run(
     full_refresh: bool,
     as_json: bool,
 ) -> NoReturn:
-    from lakehouse.run.progress import Progress
+    from lakehouse.runtime.progress import Progress
+    from lakehouse.runtime.result import not_begun
 
     progress = Progress()
     try:
         work = _workplace(job, env, lake, params, transform)
         progress.start(work)
-        from lakehouse.run.runner import execute
+        from lakehouse.runtime.runner import execute
 
         result = execute(work, full_refresh=full_refresh, say=progress.batch)
         progress.end(result)
         answer, error = result.as_json(), result.error
     except LakehouseError as failure:
         error = failure
-        answer = {
-            "job": Path(job).stem,
-            "run_id": None,
-            "status": "failed",
-            "error": {
-                "code": failure.code,
-                "message": failure.message,
-                "hint": failure.hint,
-                "retryable": failure.retryable,
-            },
-        }
+        answer = not_begun(Path(job).stem, failure).as_json()
     if error:
         click.echo(f"{error.code}: {error}", err=True)
     if as_json:
@@ -120,7 +112,7 @@ def _run(
 def _workplace(
     job: str, env: str | None, lake: str | None, params: tuple[str, ...], transform: Callable[..., Any] | None = None
 ) -> Workplace:
-    from lakehouse.run.workplace import prepare
+    from lakehouse.runtime.workplace import prepare
 
     return prepare(job, env=env, lake=lake, params=dict(map(_pair, params)), transform=transform)
 
@@ -141,7 +133,7 @@ def _pair(text: str) -> tuple[str, str]:
 def plan(job: str, env: str | None, lake: str | None, params: tuple[str, ...]) -> None:
     """Say what a run of JOB would read, create and change. Reads nothing big, writes nothing."""
     work = _workplace(job, env, lake, params)
-    from lakehouse.run.plan import planned
+    from lakehouse.runtime.plan import planned
 
     for line in planned(work):
         click.echo(line)
@@ -151,26 +143,34 @@ def plan(job: str, env: str | None, lake: str | None, params: tuple[str, ...]) -
 @click.argument("jobs", nargs=-1, metavar="[JOB]...")
 @_env
 def check(jobs: tuple[str, ...], env: str | None) -> None:
-    """Validate the YAML of every JOB (all of the project, where none is named) and its environment, without Spark."""
+    """Validate JOBs (all of the project, where none is named) and environments, without Spark."""
     from lakehouse.spec.project import Project, read_any
 
     found = [read_any(job) for job in jobs]
+    projects = {project.root: project for project, _ in found}
     if not found:
-        project = Project.around(Path.cwd())
-        found = [(project, name) for name in project.jobs]
-    failed: list[LakehouseError] = []
+        here = Project.around(Path.cwd())
+        found, projects = [(here, name) for name in here.jobs], {here.root: here}
+    failed = False
     for project, name in found:
-        try:
-            project.job(name)
-            click.echo(f"ok  {name}")
-        except ConfigError as error:
-            failed.append(error)
-            click.echo(f"BAD {name}")
-            click.echo(str(error), err=True)
-    for project in {id(project): project for project, _ in found}.values():
-        project.env(env)
+        failed |= not _checked(name, partial(project.job, name))
+    for project in projects.values():
+        for name in [env] if env else project.envs:
+            failed |= not _checked(f"env/{name}", partial(project.env, name))
     if failed:
         raise SystemExit(ConfigError.exit_code)
+
+
+def _checked(name: str, read: Callable[[], object]) -> bool:
+    """Read a file, and say how it is."""
+    try:
+        read()
+    except ConfigError as error:
+        click.echo(f"BAD {name}")
+        click.echo(f"{error.code}: {error}", err=True)
+        return False
+    click.echo(f"ok  {name}")
+    return True
 
 
 @cli.command()
@@ -178,7 +178,7 @@ def check(jobs: tuple[str, ...], env: str | None) -> None:
 @_lake
 def doctor(*, mend: bool, lake: str | None) -> None:
     """Say what this machine has of what a run needs, what is missing, and the mend."""
-    from lakehouse.run.doctor import examine, fix
+    from lakehouse.runtime.doctor import examine, fix
 
     if mend:
         fix(say=click.echo)
@@ -196,8 +196,8 @@ def doctor(*, mend: bool, lake: str | None) -> None:
 @_lake
 def show(table: str, env: str | None, lake: str | None) -> None:
     """Show TABLE (schema.table): its columns, its version, and the last runs that wrote it."""
-    from lakehouse.run.show import shown
-    from lakehouse.run.workplace import lake_of
+    from lakehouse.runtime.show import shown
+    from lakehouse.runtime.workplace import lake_of
 
     for line in shown(table, lake_of(env, lake)):
         click.echo(line)

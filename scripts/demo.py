@@ -110,7 +110,10 @@ def quarantined(results: list[dict]) -> Table:
         target = str(result["target"]["table"])
         place = PLACE / "lake" / "quarantine" / target.replace(".", "_")
         if place.exists():
-            query = "select code, count(*) as n, min(coalesce(record, message)) as example from q group by code order by n desc, code"
+            query = (
+                "select code, count(*) as n, min(coalesce(record, message)) as example "
+                "from q group by code order by n desc, code"
+            )
             found = deltalake.QueryBuilder().register("q", deltalake.DeltaTable(place)).execute(query).read_all()
             for code, rows, example in zip(
                 *[[value.as_py() for value in found[name]] for name in ("code", "n", "example")], strict=True

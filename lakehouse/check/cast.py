@@ -45,7 +45,7 @@ def exact(value: Column, have: DataType, want: DataType, name: str) -> tuple[Col
     cast = value.try_cast(wanted)
     done = cast.isNotNull()
     if isinstance(want, StringType):
-        kept = done & (cast.cast("binary") == value) if isinstance(have, BinaryType) else done
+        kept = done & F.is_valid_utf8(cast) if isinstance(have, BinaryType) else done
     elif isinstance(have, StringType):
         kept = done & _nothing_lost(F.trim(value), cast, want)
     else:

@@ -13,7 +13,7 @@ from pyspark.sql.types import DataType
 from lakehouse.check.cast import exact
 from lakehouse.errors import ColumnMissingError, ConfigError, QualityGateError, first_line
 from lakehouse.lake.batch import CODE, MESSAGE, RAW, SOURCE
-from lakehouse.lake.frame import col, materialise
+from lakehouse.lake.frame import as_json, col, materialise
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -47,21 +47,19 @@ class Checked:
 def check(arrived: Arrived, contract: Contract | None, *, missing: str = "null") -> Checked:
     """Sort the rows of a batch by the contract; without one, only what could not be read is put aside.
 
-    ``missing``: what a declared column is that the batch lacks: ``null`` (a file may) or an ``error`` (a table may not).
+    ``missing``: what a declared column is that the batch lacks, ``null`` (a file may) or an ``error`` (a table may not).
 
     Raises:
         ColumnMissingError: a column that must be there is not.
         QualityGateError: a rule with ``on_fail: fail`` was broken.
-        ConfigError: Spark does not understand a rule, a rule fails on a row, or no value of a column can have its type.
+        ConfigError: Spark does not understand a rule, a rule fails on a row, or a column cannot have its type.
     """
     rows = arrived.rows
     received = [name for name in rows.columns if name not in (*_BESIDE, SOURCE)]
     # one field at least, since to_json does not take an empty struct
     record = F.coalesce(
         F.col(RAW),
-        F.to_json(F.struct(*[col(name) for name in received]), {"ignoreNullFields": "false"})
-        if received
-        else F.lit("{}"),
+        as_json(F.struct(*[col(name) for name in received])) if received else F.lit("{}"),
     )
     typed = rows.withColumn(RECORD, record)
     if contract is None:
@@ -105,10 +103,9 @@ def required(produced: DataFrame, columns: Sequence[str], record: Sequence[str])
     )
     bad = produced.withColumn(REASONS, reasons).where(F.size(REASONS) > 0)
     source = F.col(SOURCE) if SOURCE in produced.columns else F.lit(None)
-    as_json = F.to_json(F.struct(*[col(name) for name in record]), {"ignoreNullFields": "false"})
     message = F.concat(F.lit("after the transform: "), F.array_join(REASONS, ", "))
     rejected = bad.select(
-        as_json.alias("record"),
+        as_json(F.struct(*[col(name) for name in record])).alias("record"),
         source.alias("source"),
         F.lit("NULL_KEY").alias("code"),
         F.col(REASONS).alias("reasons"),
@@ -179,8 +176,6 @@ def _exact(rows: DataFrame, received: str, have: DataType, want: DataType, name:
 def _condition(typed: DataFrame, rule: Rule) -> Column:
     condition = F.expr(rule.check)
     try:
-        # no aggregate and no window: a rule is about one row
-        typed.where(condition)
         kind = typed.select(condition.alias("it")).schema["it"].dataType.simpleString()
     except PySparkException as error:
         message = f"rule '{rule.name}': Spark does not understand '{rule.check}': {first_line(error)}"
@@ -189,6 +184,21 @@ def _condition(typed: DataFrame, rule: Rule) -> Column:
         message = f"rule '{rule.name}': '{rule.check}' is {kind}, not true or false"
         raise ConfigError(message)
     return condition
+
+
+def _evaluated(judged: DataFrame, contract: Contract) -> DataFrame:
+    """The rows with their fates, evaluated once: a rule may ask what time it is, and must not be asked twice."""
+    try:
+        return materialise(judged)
+    except PySparkException as error:
+        for index, rule in enumerate(contract.rules):
+            try:
+                judged.agg(F.max(f"__rule_{index}")).collect()
+            except PySparkException as failure:
+                message = f"rule '{rule.name}' fails on some row: '{rule.check}': {first_line(failure)}"
+                hint = "say what such a row means, with nullif(), try_divide(), try_cast() and the like"
+                raise ConfigError(message, hint=hint) from error
+        raise
 
 
 def _counted(judged: DataFrame, contract: Contract | None, broken: Sequence[Column]) -> dict[str, int]:

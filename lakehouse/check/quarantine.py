@@ -30,7 +30,6 @@ _ROW = {
     "message": "string",
 }
 _STAMPS = {"stage": "string", "job": "string", "run_id": "string", "quarantined_at": "timestamp"}
-_COLUMNS = ", ".join(f"{name} {kind}" for name, kind in {**_ROW, **_STAMPS}.items())
 _COMMENTS = {
     "record": "The row as it was received: its text, else its columns as JSON; NULL for a whole file",
     "source": "Where it came from: file and position, or topic, partition and offset",
@@ -63,7 +62,7 @@ def put_aside(
     create(
         spark,
         table,
-        _COLUMNS,
+        {**_ROW, **_STAMPS},
         about="Rows that could not be used, as they were received",
         comments=_COMMENTS,
         properties={"lakehouse.mode": "append", "delta.dataSkippingStatsColumns": "code,run_id,quarantined_at"},

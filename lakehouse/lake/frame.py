@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F
-from pyspark.sql.types import MapType
+from pyspark.sql.types import ArrayType, MapType, StructType, VariantType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,15 +51,25 @@ def row_hash(frame: DataFrame, columns: Sequence[str]) -> Column:
     """A 64-bit hash over the columns, in their order; NULL is a value of its own in each place.
 
     xxhash64 passes over a NULL, so each value is preceded by whether it is one: ('a', NULL, 'b') and ('a', 'b', NULL)
-    differ. Two different rows share a hash once in 2^64.
+    differ. It does so inside of arrays and structs too, and takes no map: these go by their text, a map in the order
+    of its entries. Two different rows share a hash once in 2^64.
     """
     parts: list[Column] = []
     for name in columns:
-        value = col(name)
-        if isinstance(frame.schema[name].dataType, MapType):
-            value = F.array_sort(F.map_entries(value))
+        value, kind = col(name), frame.schema[name].dataType
+        if isinstance(kind, MapType):
+            value = F.array_sort(F.transform(F.map_entries(value), as_json))
+        elif isinstance(kind, ArrayType | StructType | VariantType):
+            value = as_json(value)
         parts += [value.isNull(), value]
     return F.xxhash64(*parts) if parts else F.lit(0)
+
+
+def as_json(value: Column) -> Column:
+    """A struct, array or map as JSON with all that is in it: NULLs too, and times to the microsecond."""
+    time = "yyyy-MM-dd'T'HH:mm:ss.SSSSSS"
+    options = {"ignoreNullFields": "false", "timestampFormat": f"{time}XXX", "timestampNTZFormat": time}
+    return F.to_json(value, options)
 
 
 def sql_type(kind: DataType) -> str:

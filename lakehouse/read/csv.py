@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from lakehouse.lake.batch import CODE, MESSAGE, RAW, SOURCE, BadFile
-from lakehouse.lake.frame import col, materialise, quoted
+from lakehouse.lake.frame import as_json, col, materialise, quoted
 from lakehouse.lake.storage import local, plain_path
 from lakehouse.read.scan import BLOCK, ORDINAL, URI, glob_escaped, is_the_files_fault, message_of, place
 
@@ -238,7 +238,7 @@ def _swallowing(spark: SparkSession, rows: DataFrame, header: Header, options: C
         & ~F.col("__text").contains(F.concat(quote, _written(value, options), quote))
         for (value, breaks_it), begins_it in zip(breaks, begins, strict=True)
     ]
-    shown = F.to_json(F.struct(*map(col, header.names)), {"ignoreNullFields": "false"})
+    shown = as_json(F.struct(*map(col, header.names)))
     unclosed = F.when(some(lost), shown).alias("__unclosed")
     return materialise(joined.select(*rows.columns, unclosed))
 

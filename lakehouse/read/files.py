@@ -48,7 +48,7 @@ def stream(spark: SparkSession, folder: str, source: FilesSource) -> DataFrame:
         reader = reader.option("maxBytesPerTrigger", source.max_bytes)
     else:
         reader = reader.option("maxFilesPerTrigger", source.max_files or 1000)
-    return listing(reader.load(folder))
+    return listing(reader.load(glob_escaped(folder)))
 
 
 def columns_of_files(spark: SparkSession, files: Sequence[FileEntry], source: FilesSource) -> dict[str, str]:

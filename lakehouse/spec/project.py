@@ -47,6 +47,11 @@ class Project:
         """The names of all jobs, sorted."""
         return _names(self.root / "conf")
 
+    @property
+    def envs(self) -> list[str]:
+        """The names of all environments, sorted."""
+        return _names(self.root / "conf" / "env")
+
     def code(self, job: str) -> Path | None:
         """The Python file of a job, if it has one."""
         path = self.root / "jobs" / f"{job}.py"

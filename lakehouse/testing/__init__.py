@@ -5,6 +5,19 @@ Installed with the package, the pytest fixtures ``spark`` and ``lake`` are there
 
 from __future__ import annotations
 
-from lakehouse.testing.lake import LocalLake
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lakehouse.testing.lake import LocalLake
 
 __all__ = ["LocalLake"]
+
+
+def __getattr__(name: str) -> Any:
+    """``LocalLake``, once it is asked for: pytest loads this folder in every project, and pyspark takes its time."""
+    if name == "LocalLake":
+        from lakehouse.testing.lake import LocalLake
+
+        return LocalLake
+    message = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(message)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame, SparkSession
 
-    from lakehouse.run.result import RunResult
+    from lakehouse.runtime.result import RunResult
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ class LocalLake:
         Raises:
             LakehouseError: as the job's run would.
         """
-        from lakehouse.run.runner import execute
-        from lakehouse.run.workplace import prepare
+        from lakehouse.runtime.runner import execute
+        from lakehouse.runtime.workplace import prepare
 
         asked = {"landing": str(self.landing), **(params or {})}
         known = self._parameters(job)

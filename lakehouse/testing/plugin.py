@@ -28,7 +28,7 @@ _SETTINGS = {
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
     """A small local session with what a job's meaning depends on; ends with the run of the tests."""
-    from lakehouse.run.session import settled, start
+    from lakehouse.runtime.session import settled, start
 
     session = start("tests", _SETTINGS)
     with settled(session, {}):

@@ -105,15 +105,15 @@ def cast(spark: SparkSession) -> Callable[[Sequence[tuple[str, str]]], list[Any]
     """What becomes of each (text, type), in one job: the value, or ``NO``."""
 
     def all_of(cases: Sequence[tuple[str, str]]) -> list[Any]:
-        row = spark.createDataFrame([tuple(text for text, _ in cases)], [f"c{i}" for i in range(len(cases))])
-        kinds = spark.createDataFrame([], ", ".join(f"c{i} {kind}" for i, (_, kind) in enumerate(cases))).schema
+        rows = spark.createDataFrame([(i, *case) for i, case in enumerate(cases)], "i int, text string, kind string")
         columns = []
-        for field in kinds.fields:
-            value, kept = exact(F.col(field.name), StringType(), field.dataType, field.name)
-            value = value.cast("string") if field.dataType.simpleString() == "timestamp" else value
-            columns += [value, kept]
-        found = row.select(*columns).collect()[0]
-        return [found[2 * i] if found[2 * i + 1] else NO for i in range(len(cases))]
+        for kind in sorted({kind for _, kind in cases}):
+            want = spark.createDataFrame([], f"v {kind}").schema["v"].dataType
+            value, kept = exact(F.when(F.col("kind") == kind, F.col("text")), StringType(), want, kind)
+            shown = value.cast("string") if kind == "timestamp" else value
+            columns += [shown.alias(kind), kept.alias(f"kept {kind}")]
+        found = rows.select("i", "kind", *columns).collect()
+        return [row[row.kind] if row[f"kept {row.kind}"] else NO for row in sorted(found, key=lambda row: row.i)]
 
     return all_of
 
@@ -126,13 +126,12 @@ def test_a_text_becomes_exactly_what_it_says_or_is_rejected(cast: Callable[..., 
 
 def test_a_null_stays_null_in_every_type(spark: SparkSession) -> None:
     nothing = spark.createDataFrame([(None,)], "v string")
+    columns = []
     for kind in TEXTS:
         want = spark.createDataFrame([], f"v {kind}").schema["v"].dataType
         value, kept = exact(F.col("v"), StringType(), want, "v")
-        nothing = nothing.withColumns({f"value {kind}": value, f"kept {kind}": kept})
-    row = nothing.collect()[0].asDict()
-    assert {row[f"value {kind}"] for kind in TEXTS} == {None}
-    assert {row[f"kept {kind}"] for kind in TEXTS} == {True}
+        columns.append(value.isNull() & kept)
+    assert set(nothing.select(*columns).collect()[0]) == {True}
 
 
 def test_a_typed_value_must_come_back_unchanged(spark: SparkSession) -> None:
@@ -162,7 +161,9 @@ def as_decimal(text: str, precision: int, scale: int) -> Decimal | str:
 
 
 DIGITS = st.text("0123456789", max_size=42)
-NUMBERS = st.builds("{}{}{}{}".format, st.sampled_from(["", "-", "+"]), DIGITS, st.sampled_from([".", "", ".0"]), DIGITS)
+NUMBERS = st.builds(
+    "{}{}{}{}".format, st.sampled_from(["", "-", "+"]), DIGITS, st.sampled_from([".", "", ".0"]), DIGITS
+)
 SHORT = st.builds("{}e{}".format, st.decimals(-9999, 9999, places=3), st.integers(-45, 45))
 MOMENTS = st.builds(
     "{:04d}-{:02d}-{:02d}{}{:02d}:{:02d}:{:02d}{}".format,
@@ -171,7 +172,7 @@ MOMENTS = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=3, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(
     st.lists(NUMBERS | SHORT, min_size=60, max_size=100),
     st.lists(st.sampled_from([(5, 2), (38, 0), (38, 38), (20, 7), (1, 0), (1, 1)]), min_size=100, max_size=100),

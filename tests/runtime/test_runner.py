@@ -24,9 +24,9 @@ from lakehouse.errors import (
     SourceNotFoundError,
     TransformError,
 )
-from lakehouse.run.lock import held
-from lakehouse.run.runner import execute
-from lakehouse.run.workplace import prepare
+from lakehouse.runtime.lock import held
+from lakehouse.runtime.runner import execute
+from lakehouse.runtime.workplace import prepare
 
 BRONZE = """
 sources:
@@ -75,15 +75,23 @@ def pipeline(workshop):
 
 
 def test_rows_go_from_files_to_gold_and_a_second_run_changes_nothing(pipeline):
-    pipeline.land("orders/1.csv", "id,amount,at\n1,10.00,2026-01-01T10:00:00Z\n2,20.5,2026-01-02T10:00:00Z\nx,1,2026-01-01\n")
-    pipeline.land("orders/2.json", '{"id":1,"amount":12.50,"at":"2026-01-01T11:00:00Z"}\n{"id":3,"amount":999,"at":"2026-01-03"}\n')
+    pipeline.land(
+        "orders/1.csv", "id,amount,at\n1,10.00,2026-01-01T10:00:00Z\n2,20.5,2026-01-02T10:00:00Z\nx,1,2026-01-01\n"
+    )
+    pipeline.land(
+        "orders/2.json",
+        '{"id":1,"amount":12.50,"at":"2026-01-01T11:00:00Z"}\n{"id":3,"amount":999,"at":"2026-01-03"}\n',
+    )
     bronze, silver, gold = [pipeline.run(name) for name in ("bronze", "silver", "gold")]
     assert (bronze.rows.read, bronze.rows.accepted, bronze.rows.inserted) == (5, 5, 5)
     assert (silver.rows.read, silver.rows.accepted, silver.rows.quarantined, silver.rows.dropped) == (5, 3, 1, 1)
     assert (silver.rows.produced, silver.rows.inserted, silver.rows.superseded) == (3, 2, 1)
     assert [str(row[0]) for row in pipeline.rows("silver.orders", "amount")] == ["12.50", "20.50"]
     assert gold.rows.inserted == 2
-    versions = {name: pipeline.version(name) for name in ("bronze.orders", "silver.orders", "gold.days", "quarantine.silver_orders")}
+    versions = {
+        name: pipeline.version(name)
+        for name in ("bronze.orders", "silver.orders", "gold.days", "quarantine.silver_orders")
+    }
     again = [pipeline.run(name) for name in ("bronze", "silver", "gold")]
     assert [result.batches for result in again] == [0, 0, 0]
     assert versions == {name: pipeline.version(name) for name in versions}
@@ -161,7 +169,9 @@ def test_events_in_any_order_and_cut_end_in_the_same_table(pipeline):
         pipeline.land(f"orders/{number}.csv", "\n".join(["id,amount,at", *part]))
         pipeline.run("bronze")
         pipeline.run("silver")
-    assert [(row[0], str(row[1])) for row in pipeline.rows("silver.orders", "id", "amount")] == [(key, "9.00") for key in (1, 2, 3)]
+    assert [(row[0], str(row[1])) for row in pipeline.rows("silver.orders", "id", "amount")] == [
+        (key, "9.00") for key in (1, 2, 3)
+    ]
 
 
 def test_a_late_file_with_an_old_time_is_read_and_a_batch_holds_at_most_max_files(workshop):
@@ -294,7 +304,9 @@ def test_a_table_that_was_changed_by_more_than_appends_cannot_be_streamed(pipeli
 def test_two_runners_of_one_job_do_not_meet(workshop):
     workshop.job("bronze", BRONZE)
     workshop.land("orders/1.csv", "id\n1\n")
-    work = prepare("bronze", lake=str(workshop.folder), params={"landing": str(workshop.landing)}, root=workshop.project)
+    work = prepare(
+        "bronze", lake=str(workshop.folder), params={"landing": str(workshop.landing)}, root=workshop.project
+    )
     work.lake.writable()
     with held(work.lake, "bronze"), pytest.raises(LockedError, match="pid"):
         workshop.run("bronze")
@@ -303,7 +315,9 @@ def test_two_runners_of_one_job_do_not_meet(workshop):
 
 def test_a_broken_fail_rule_writes_nothing_and_is_a_quality_gate(workshop):
     workshop.job("silver", SILVER.replace("amount > 0}", "amount > 0, on_fail: fail}"), SILVER_CODE)
-    workshop.put("bronze.orders", "id string, amount string, at string", [("1", "-1", "2026-01-01"), ("x", "1", "2026-01-01")])
+    workshop.put(
+        "bronze.orders", "id string, amount string, at string", [("1", "-1", "2026-01-01"), ("x", "1", "2026-01-01")]
+    )
     with pytest.raises(QualityGateError, match="positive") as caught:
         workshop.run("silver")
     assert caught.value.exit_code == 3
@@ -312,9 +326,13 @@ def test_a_broken_fail_rule_writes_nothing_and_is_a_quality_gate(workshop):
 
 
 def test_a_null_key_made_by_the_transform_is_rejected_and_kept(workshop):
-    code = 'def transform(orders: DataFrame) -> DataFrame:\n    return orders.withColumn("id", F.nullif("id", F.lit(2)))\n'
+    code = (
+        'def transform(orders: DataFrame) -> DataFrame:\n    return orders.withColumn("id", F.nullif("id", F.lit(2)))\n'
+    )
     workshop.job("silver", SILVER, code)
-    workshop.put("bronze.orders", "id string, amount string, at string", [("1", "1", "2026-01-01"), ("2", "1", "2026-01-01")])
+    workshop.put(
+        "bronze.orders", "id string, amount string, at string", [("1", "1", "2026-01-01"), ("2", "1", "2026-01-01")]
+    )
     result = workshop.run("silver")
     assert (result.rows.produced, result.rows.inserted, result.rows.rejected) == (2, 1, 1)
     ((stage, code, record),) = workshop.rows("quarantine.silver_orders", "stage", "code", "record")
@@ -338,7 +356,7 @@ def test_full_refresh_rebuilds_beside_and_swaps_in_one_commit(pipeline):
     pipeline.run("bronze")
     pipeline.run("silver")
     before = pipeline.version("silver.orders")
-    half = SILVER.replace("rules:", 'rules:\n        - {name: small, check: amount < 15, on_fail: drop}')
+    half = SILVER.replace("rules:", "rules:\n        - {name: small, check: amount < 15, on_fail: drop}")
     pipeline.job("silver", half, SILVER_CODE)
     result = pipeline.run("silver", full_refresh=True)
     assert (result.rows.read, result.rows.dropped, result.rows.inserted) == (2, 1, 1)
@@ -351,7 +369,7 @@ def test_full_refresh_rebuilds_beside_and_swaps_in_one_commit(pipeline):
 
 
 def test_a_swap_that_was_cut_short_is_finished_by_the_next_run(pipeline, monkeypatch):
-    from lakehouse.run import refresh
+    from lakehouse.runtime import refresh
 
     pipeline.land("orders/1.csv", "id\n1\n")
     pipeline.run("bronze")
@@ -407,7 +425,11 @@ def test_a_transform_that_returns_no_frame_is_a_typed_error(workshop):
 
 
 def test_a_reserved_name_made_by_the_transform_is_a_config_error(workshop):
-    workshop.job("bronze", BRONZE, 'def transform(orders: DataFrame) -> DataFrame:\n    return orders.withColumn("__x", F.lit(1))\n')
+    workshop.job(
+        "bronze",
+        BRONZE,
+        'def transform(orders: DataFrame) -> DataFrame:\n    return orders.withColumn("__x", F.lit(1))\n',
+    )
     workshop.land("orders/1.csv", "id\n1\n")
     with pytest.raises(ConfigError, match="__x"):
         workshop.run("bronze")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from lakehouse.lake.table import head, read_table
-from lakehouse.run.session import settled, start
+from lakehouse.runtime.session import settled, start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

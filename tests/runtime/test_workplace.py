@@ -7,7 +7,7 @@ import re
 import pytest
 
 from lakehouse.errors import ConfigError, TransformMismatchError, UndefinedReferenceError
-from lakehouse.run.workplace import lake_of, prepare
+from lakehouse.runtime.workplace import lake_of, prepare
 
 FILES = """\
 job: x

@@ -10,7 +10,7 @@ from lakehouse.errors import CommitMissingError, ConfigError
 from lakehouse.lake.batch import Identity
 from lakehouse.lake.storage import local
 from lakehouse.lake.table import Table, commits, head, layout, read_table
-from lakehouse.run import stream
+from lakehouse.runtime import stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from lakehouse.lake.checkpoint import Checkpoint
-    from lakehouse.run.batch import Outcome
-    from lakehouse.run.workplace import Workplace
+    from lakehouse.runtime.batch import Outcome
+    from lakehouse.runtime.workplace import Workplace
 
 STEP = "refresh"
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from lakehouse.lake.batch import Arrived, BadFile, Identity
     from lakehouse.lake.table import Commit, Table
-    from lakehouse.run.workplace import Workplace
+    from lakehouse.runtime.workplace import Workplace
     from lakehouse.spec.contract import Contract
 
 

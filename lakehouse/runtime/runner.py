@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 
 from lakehouse.errors import LakehouseError, first_line
 from lakehouse.publish.ledger import Event, Rows, record
-from lakehouse.run import refresh, stream, whole
-from lakehouse.run.lock import held
-from lakehouse.run.result import RunResult, Target
-from lakehouse.run.session import settled, start
+from lakehouse.runtime import refresh, stream, whole
+from lakehouse.runtime.lock import held
+from lakehouse.runtime.result import RunResult, Target
+from lakehouse.runtime.session import settled, start
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pyspark.sql import SparkSession
 
-    from lakehouse.run.batch import Outcome
-    from lakehouse.run.workplace import Workplace
+    from lakehouse.runtime.batch import Outcome
+    from lakehouse.runtime.workplace import Workplace
 
 
 def execute(

@@ -1,4 +1,4 @@
-"""What a machine needs to run jobs: `examine` looks and says; `fix`, of `lakehouse.run.mend`, mends what can be mended.
+"""What a machine needs to run jobs: `examine` looks and says; `fix` mends what can be mended.
 
 Nothing here imports pyspark: a doctor must be able to say that it is missing, and to be quick.
 """
@@ -14,8 +14,8 @@ from importlib import metadata
 from pathlib import Path
 
 from lakehouse.errors import LakehouseError, LakeNotWritableError, SetupError
-from lakehouse.run import jars, java
-from lakehouse.run.mend import fix, generated, own_java, spark_folder
+from lakehouse.runtime import jars, java
+from lakehouse.runtime.mend import fix, generated, own_java, spark_folder
 
 __all__ = ["Finding", "examine", "fix", "main"]
 
@@ -67,7 +67,7 @@ def examine(*, lake: Path | None = None, environ: Mapping[str, str] = os.environ
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """``python -m lakehouse.run.doctor [--fix]``: for the set-up, before there is a command line."""
+    """``python -m lakehouse.runtime.doctor [--fix]``: for the set-up, before there is a command line."""
     try:
         if "--fix" in (sys.argv[1:] if arguments is None else arguments):
             fix(say=lambda line: _print(f"  {line}"))

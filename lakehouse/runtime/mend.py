@@ -10,13 +10,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from lakehouse.errors import JavaMissingError, JavaVersionError, SetupError
-from lakehouse.run import defaults, ivy, jars, java
+from lakehouse.runtime import defaults, ivy, jars, java
 
 
 def fix(*, say: Callable[[str], None] = lambda _: None, environ: Mapping[str, str] = os.environ) -> None:
     """Mend what is not right: a Java, the jars, the Spark defaults. Does nothing where all is well.
 
-    What somebody wrote by hand into pyspark's ``conf/`` is left alone; `lakehouse.run.doctor` says what it lacks.
+    What somebody wrote by hand into pyspark's ``conf/`` is left alone; `lakehouse.runtime.doctor` says what it lacks.
 
     Args:
         say: told what is done, before each slow step.

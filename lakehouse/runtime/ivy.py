@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from xml.sax.saxutils import quoteattr
 
 from lakehouse.errors import JarMissingError, SetupError
-from lakehouse.run.jars import Jar, verify
+from lakehouse.runtime.jars import Jar, verify
 
 SETTINGS = """<ivysettings>
   <settings defaultResolver="central"/>

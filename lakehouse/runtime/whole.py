@@ -8,7 +8,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.lake.batch import Identity
-from lakehouse.run.batch import pinned, process
+from lakehouse.runtime.batch import pinned, process
 from lakehouse.write.commit import earlier
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from lakehouse.lake.table import Table
-    from lakehouse.run.batch import Outcome
-    from lakehouse.run.workplace import Workplace
+    from lakehouse.runtime.batch import Outcome
+    from lakehouse.runtime.workplace import Workplace
 
 
 def run(

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from rich.status import Status
 
     from lakehouse.publish.ledger import Rows
-    from lakehouse.run.batch import Outcome
-    from lakehouse.run.result import RunResult
-    from lakehouse.run.workplace import Workplace
+    from lakehouse.runtime.batch import Outcome
+    from lakehouse.runtime.result import RunResult
+    from lakehouse.runtime.workplace import Workplace
 
 _WAY_IN = ("read", "accepted", "quarantined", "dropped")
 

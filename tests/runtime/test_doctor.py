@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lakehouse.errors import JavaMissingError, JavaVersionError
-from lakehouse.run import defaults, doctor, java
+from lakehouse.runtime import defaults, doctor, java
 
 NOTHING = {"PATH": "", java.SEARCH_VARIABLE: ""}
 
@@ -219,5 +219,5 @@ def test_a_lake_that_cannot_be_made_is_found(tmp_path):
 
 
 def test_the_doctor_does_not_import_pyspark():
-    code = "import sys, lakehouse.run.doctor as d; d.examine(); sys.exit('pyspark' in sys.modules)"
+    code = "import sys, lakehouse.runtime.doctor as d; d.examine(); sys.exit('pyspark' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -19,7 +19,7 @@ from lakehouse.errors import (
 from lakehouse.lake.batch import Identity
 from lakehouse.lake.storage import FileEntry, entries, list_files, local
 from lakehouse.read import files, tables
-from lakehouse.run.batch import Incoming, pinned, process
+from lakehouse.runtime.batch import Incoming, pinned, process
 from lakehouse.spec.source import FilesSource
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from lakehouse.lake.checkpoint import Checkpoint
     from lakehouse.lake.table import Table
-    from lakehouse.run.batch import Outcome
-    from lakehouse.run.workplace import Workplace
+    from lakehouse.runtime.batch import Outcome
+    from lakehouse.runtime.workplace import Workplace
 
 
 def run(

@@ -12,7 +12,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from lakehouse.errors import SetupError
-from lakehouse.run.doctor import examine
+from lakehouse.runtime.doctor import examine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -32,8 +32,9 @@ def start(name: str, settings: Mapping[str, str]) -> SparkSession:
         SetupError: Spark cannot start on this machine; the message is the doctor's.
     """
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    # pyspark writes the stack of every SQL error to stderr, also of those that are looked for
-    logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)
+    # pyspark and py4j write the stack of every error to stderr, also of those that are looked for
+    for noisy in ("SQLQueryContextLogger", "py4j.clientserver"):
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)
     builder = SparkSession.builder.appName(name)
     for key, value in settings.items():
         builder = builder.config(key, value)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from lakehouse.publish.ledger import Rows
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from lakehouse.errors import LakehouseError
-    from lakehouse.publish.ledger import Rows
 
 
 @dataclass(frozen=True)
@@ -57,3 +58,8 @@ class RunResult:
             "seconds": round(self.seconds, 3),
             "error": error,
         }
+
+
+def not_begun(job: str, error: LakehouseError) -> RunResult:
+    """The result of a run that could not start."""
+    return RunResult(job, "", "failed", 0, Rows(), Target("", ""), 0.0, error=error)

@@ -13,8 +13,8 @@ from lakehouse.lake.frame import small_frame
 from lakehouse.lake.storage import FileEntry, list_files
 from lakehouse.lake.table import head, layout, read_table
 from lakehouse.read.files import columns_of_files
-from lakehouse.run.session import settled, start
-from lakehouse.run.stream import look_at
+from lakehouse.runtime.session import settled, start
+from lakehouse.runtime.stream import look_at
 from lakehouse.spec.source import FilesSource
 from lakehouse.write.commit import aligned, holds, same_layout
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame, SparkSession
 
-    from lakehouse.run.workplace import Workplace
+    from lakehouse.runtime.workplace import Workplace
     from lakehouse.spec.source import TableSource
 
 _LOOKED_AT = 100

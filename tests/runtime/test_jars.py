@@ -9,8 +9,8 @@ from xml.etree import ElementTree
 import pytest
 
 from lakehouse.errors import JarHashError, JarMissingError, SetupError
-from lakehouse.run import ivy, jars
-from lakehouse.run.jars import Jar
+from lakehouse.runtime import ivy, jars
+from lakehouse.runtime.jars import Jar
 
 BYTES = b"the bytes of a jar"
 JAR = Jar("io.example", "thing_2.13", "1.0", hashlib.sha256(BYTES).hexdigest())

@@ -1,6 +1,6 @@
 """The jars beside Spark's own: which of them a version of pyspark needs, and whether those on disk are the same bytes.
 
-``jars.lock`` names them by lane, a lane being the minor version of pyspark. `lakehouse.run.ivy` fetches them.
+``jars.lock`` names them by lane, a lane being the minor version of pyspark. `lakehouse.runtime.ivy` fetches them.
 """
 
 from __future__ import annotations
