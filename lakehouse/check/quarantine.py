@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from lakehouse.errors import CommitMissingError, ImbalanceError
 from lakehouse.lake.batch import SOURCE_TYPE
 from lakehouse.lake.frame import small_frame
-from lakehouse.lake.table import commits, create, head
+from lakehouse.lake.table import commits, create, exists, head
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -59,14 +59,15 @@ def put_aside(
         ImbalanceError: the commit holds another number of rows than was counted.
         CommitMissingError: there is no commit.
     """
-    create(
-        spark,
-        table,
-        {**_ROW, **_STAMPS},
-        about="Rows that could not be used, as they were received",
-        comments=_COMMENTS,
-        properties={"lakehouse.mode": "append", "delta.dataSkippingStatsColumns": "code,run_id,quarantined_at"},
-    )
+    if not exists(spark, table):
+        create(
+            spark,
+            table,
+            {**_ROW, **_STAMPS},
+            about="Rows that could not be used, as they were received",
+            comments=_COMMENTS,
+            properties={"lakehouse.mode": "append", "delta.dataSkippingStatsColumns": "code,run_id,quarantined_at"},
+        )
     sources = [{"file": file.file, "run_id": identity.run_id} for file in bad_files]
     as_rows = small_frame(
         spark,

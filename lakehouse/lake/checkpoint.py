@@ -58,11 +58,23 @@ class Checkpoint:
 
     def last_offset(self, spark: SparkSession) -> dict[str, Any]:
         """Where the newest batch ends in its source; empty before the first."""
-        if self.id(spark) is None:
-            return {}
-        numbers = [PurePath(file.path).name for file in list_files(spark, f"{self.path}/offsets", "*")]
-        newest = max((int(number) for number in numbers if number.isdigit()), default=None)
+        newest = self._newest(spark, "offsets")
         return {} if newest is None else self.offset(spark, newest)
+
+    def pending(self, spark: SparkSession) -> int | None:
+        """The batch that was begun and not ended, which the next query runs again; None where there is none."""
+        begun, ended = self._newest(spark, "offsets"), self._newest(spark, "commits")
+        return begun if begun is not None and begun != ended else None
+
+    def _newest(self, spark: SparkSession, folder: str) -> int | None:
+        if self.id(spark) is None:
+            return None
+        try:
+            files = list_files(spark, f"{self.path}/{folder}", "*")
+        except FileNotFoundError:
+            return None
+        numbers = [PurePath(file.path).name for file in files]
+        return max((int(number) for number in numbers if number.isdigit()), default=None)
 
     def files(self, spark: SparkSession) -> dict[str, tuple[int, int]]:
         """Every file that was ever taken up: path to (modification time in ms, number of its log entry)."""

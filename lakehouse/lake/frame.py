@@ -48,20 +48,20 @@ def small_frame(spark: SparkSession, rows: Sequence[Sequence[Any]], schema: Mapp
 
 
 def row_hash(frame: DataFrame, columns: Sequence[str]) -> Column:
-    """A 64-bit hash over the columns, in their order; NULL is a value of its own in each place.
+    """A 64-bit hash over the columns by their names; one that is NULL is as one that is not there.
 
-    xxhash64 passes over a NULL, so each value is preceded by whether it is one: ('a', NULL, 'b') and ('a', 'b', NULL)
-    differ. It does so inside of arrays and structs too, and takes no map: these go by their text, a map in the order
-    of its entries. Two different rows share a hash once in 2^64.
+    So ('a', NULL, 'b') and ('a', 'b', NULL) differ, and neither the order of the columns nor a new one that is NULL
+    makes another hash. xxhash64 takes no map, and passes over NULLs inside of arrays and structs: these go by their
+    text, a map in the order of its entries. Two different rows share a hash once in 2^64.
     """
     parts: list[Column] = []
-    for name in columns:
+    for name in sorted(columns, key=str.lower):
         value, kind = col(name), frame.schema[name].dataType
         if isinstance(kind, MapType):
             value = F.array_sort(F.transform(F.map_entries(value), as_json))
         elif isinstance(kind, ArrayType | StructType | VariantType):
             value = as_json(value)
-        parts += [value.isNull(), value]
+        parts += [F.when(value.isNotNull(), F.lit(name.lower())), value]
     return F.xxhash64(*parts) if parts else F.lit(0)
 
 
@@ -73,5 +73,11 @@ def as_json(value: Column) -> Column:
 
 
 def sql_type(kind: DataType) -> str:
-    """The type as SQL writes it."""
+    """The type as SQL writes it, whatever its fields are called."""
+    if isinstance(kind, StructType):
+        return f"struct<{', '.join(f'{quoted(one.name)}: {sql_type(one.dataType)}' for one in kind.fields)}>"
+    if isinstance(kind, ArrayType):
+        return f"array<{sql_type(kind.elementType)}>"
+    if isinstance(kind, MapType):
+        return f"map<{sql_type(kind.keyType)}, {sql_type(kind.valueType)}>"
     return kind.simpleString()

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 from pyspark.errors import AnalysisException
 
 from lakehouse.errors import NotDeltaError, SourceNotFoundError
-from lakehouse.lake.frame import literal, quoted
+from lakehouse.lake.frame import literal, quoted, sql_type
+from lakehouse.lake.storage import local
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from pyspark.sql import DataFrame, SparkSession
     from pyspark.sql.types import StructType
@@ -90,6 +92,12 @@ def head(spark: SparkSession, table: Table) -> Commit | None:
     return next(iter(commits(spark, table, 1)), None)
 
 
+def exists(spark: SparkSession, table: Table) -> bool:
+    """Whether the table is there; of a folder of this machine its log tells, which is quicker than to ask Spark."""
+    place = local(table.path)
+    return head(spark, table) is not None if place is None else (place / "_delta_log").is_dir()
+
+
 def _numbers(metrics: Mapping[str, str] | None) -> dict[str, int]:
     return {name: int(value) for name, value in (metrics or {}).items() if value.lstrip("-").isdigit()}
 
@@ -163,10 +171,12 @@ def create(
     Raises:
         NotDeltaError: the folder holds something else.
     """
+    place = local(table.path)
+    if place is not None and place.exists() and not (place.is_dir() and _is_ours(place)):
+        message = f"{table.name}: {table.path} is not a Delta table and not empty"
+        raise NotDeltaError(message, hint="give the table another name, or move what lies there")
     notes = {name.lower(): f" COMMENT {literal(text)}" for name, text in (comments or {}).items()}
-    kinds = (
-        columns if isinstance(columns, Mapping) else {one.name: one.dataType.simpleString() for one in columns.fields}
-    )
+    kinds = columns if isinstance(columns, Mapping) else {one.name: sql_type(one.dataType) for one in columns.fields}
     told = [f"{quoted(name)} {kind}{notes.get(name.lower(), '')}" for name, kind in kinds.items()]
     statement = [f"CREATE TABLE IF NOT EXISTS {table.sql} ({', '.join(told)}) USING DELTA"]
     if partition_by:
@@ -181,10 +191,9 @@ def create(
             + ", ".join(f"{literal(name)} = {literal(value)}" for name, value in properties.items())
             + ")"
         )
-    try:
-        spark.sql(" ".join(statement))
-    except AnalysisException as error:
-        if error.getCondition() in ("DELTA_CREATE_TABLE_WITH_NON_EMPTY_LOCATION", "DELTA_MISSING_TRANSACTION_LOG"):
-            message = f"{table.name}: {table.path} is not a Delta table and not empty"
-            raise NotDeltaError(message, hint="give the table another name, or move what lies there") from None
-        raise
+    spark.sql(" ".join(statement))
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether the folder is a table, or empty but for what Delta left of one that was being made."""
+    return (folder / "_delta_log").is_dir() or not any(folder.iterdir())

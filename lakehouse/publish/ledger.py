@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 
 from lakehouse.errors import ImbalanceError
 from lakehouse.lake.frame import small_frame
-from lakehouse.lake.table import create, head, read_table
+from lakehouse.lake.table import create, exists, read_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -124,7 +124,7 @@ _COLUMNS = {
 
 def record(spark: SparkSession, ledger: Table, event: Event, *, unless_there: bool = False) -> None:
     """Add one event. ``unless_there``: it is that of a batch which an earlier attempt may have put there already."""
-    if head(spark, ledger) is None:
+    if not exists(spark, ledger):
         create(
             spark,
             ledger,

@@ -50,16 +50,14 @@ def run(
         frame = tables.stream(spark, work.lake.table(where), source)
     checkpoint.claim(spark, {"job": work.job.job, "source": where, "target": target.name})
     failures: list[Exception] = []
-    first = True
+    pending = checkpoint.pending(spark)
 
     def each(batch: DataFrame, number: int) -> None:
-        nonlocal first
         try:
-            done(_one(work, batch, number, target, checkpoint, may_be_replay=first))
+            done(_one(work, batch, number, target, checkpoint, may_be_replay=number == pending))
         except Exception as failure:
             failures.append(failure)
             raise
-        first = False
 
     query = (
         frame.writeStream.foreachBatch(each)

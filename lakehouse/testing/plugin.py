@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 _SETTINGS = {
     "spark.master": "local[2]",
     "spark.sql.shuffle.partitions": "2",
+    "spark.sql.adaptive.enabled": "false",
+    "spark.sql.codegen.cache.maxEntries": "1000",
     "spark.databricks.delta.snapshotPartitions": "1",
     "spark.driver.memory": "2g",
     # a test compiles more code than it runs: the second compiler costs more than it brings

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
-from pyspark.sql.types import NullType, StructField, StructType
+from pyspark.sql.types import NullType, StringType, StructField, StructType
 
 from lakehouse.errors import (
     CommitMissingError,
@@ -15,19 +16,23 @@ from lakehouse.errors import (
     LayoutChangeError,
     SchemaDriftError,
     TypeChangeError,
+    WriteError,
 )
 from lakehouse.lake.frame import col
 from lakehouse.lake.table import Commit, Layout, commits, create, head, layout, read_table
 from lakehouse.lake.types import widens
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from collections.abc import Sequence
+
+    from pyspark.sql import Column, DataFrame, SparkSession
 
     from lakehouse.lake.batch import Identity
     from lakehouse.lake.table import Table
     from lakehouse.spec.write import Write
 
 STEP = "target"
+_ODD = frozenset(" ,;{}()\n\t=")
 
 
 @dataclass(frozen=True)
@@ -82,17 +87,10 @@ def fitted(batch: DataFrame, spec: Write, target: Table, about: str) -> tuple[Da
         KeyMissingError, LayoutChangeError, SchemaDriftError, TypeChangeError.
     """
     spark = batch.sparkSession
-    batch = batch.select(
-        [
-            col(field.name).cast("string").alias(field.name)
-            if isinstance(field.dataType, NullType)
-            else col(field.name)
-            for field in batch.schema.fields
-        ]
-    )
     holds(batch, spec)
     newest = head(spark, target)
     if newest is None:
+        batch = _settled(batch, spec)
         properties = {
             "lakehouse.mode": spec.mode,
             "delta.enableDeletionVectors": "true",
@@ -106,14 +104,38 @@ def fitted(batch: DataFrame, spec: Write, target: Table, about: str) -> tuple[Da
             batch.schema,
             about=about,
             comments=spec.comments,
-            partition_by=spec.partition_by,
-            cluster_by=spec.cluster_by,
+            partition_by=_spelled(batch, spec.partition_by),
+            cluster_by=_spelled(batch, spec.cluster_by),
             properties=properties,
         )
         return batch, head(spark, target) or Commit(0, "CREATE TABLE"), {}
     same_layout(layout(spark, target), spec, target)
-    table = read_table(spark, target).schema
-    return aligned(batch, table, spec, target), newest, {"mergeSchema": "true"} if spec.evolve == "add_columns" else {}
+    batch = _settled(aligned(batch, read_table(spark, target).schema, spec, target), spec)
+    return batch, newest, {"mergeSchema": "true"} if spec.evolve == "add_columns" else {}
+
+
+def _spelled(batch: DataFrame, names: Sequence[str]) -> list[str]:
+    """The columns as the batch spells them."""
+    known = {name.lower(): name for name in batch.columns}
+    return [known[name.lower()] for name in names]
+
+
+def _settled(batch: DataFrame, spec: Write) -> DataFrame:
+    """The batch as Delta can hold it: a column of no type as text, and no empty text to partition by.
+
+    Delta makes a NULL of an empty partition value; were it not one before, the row would differ from itself.
+    """
+    partitions = {name.lower() for name in spec.partition_by}
+
+    def settled(field: StructField) -> Column:
+        value = col(field.name)
+        if isinstance(field.dataType, NullType):
+            value = value.cast("string")
+        elif isinstance(field.dataType, StringType) and field.name.lower() in partitions:
+            value = F.when(value != "", value)
+        return value.alias(field.name)
+
+    return batch.select([settled(field) for field in batch.schema.fields])
 
 
 def read_back(batch: DataFrame, target: Table, identity: Identity, planned: WriteResult, before: Commit) -> WriteResult:
@@ -171,14 +193,23 @@ def result(commit: Commit, *, replayed: bool = False) -> WriteResult:
 
 
 def holds(batch: DataFrame, spec: Write) -> None:
-    """Hold the batch against the columns that the job names.
+    """Hold the batch against the columns that the job names, and against what a table can have.
 
     Raises:
-        KeyMissingError: one of them is not there.
+        KeyMissingError: a column is not there.
+        WriteError: two columns have one name, or a name that Delta does not take.
     """
-    names = {name.lower() for name in batch.columns}
+    lowered = Counter(name.lower() for name in batch.columns)
+    if twice := [name for name, times in lowered.items() if times > 1]:
+        message = f"{spec.table}: the rows have two columns {twice[0]}"
+        raise WriteError(message, hint="drop or rename one in transform()")
+    if odd := [name for name in batch.columns if _ODD.intersection(name)]:
+        message = (
+            f"{spec.table}: Delta takes no blank, line break or ,;{{}}()= in a name, and a column is named {odd[0]!r}"
+        )
+        raise WriteError(message, hint="rename it in transform()")
     for field in ("keys", "sequence_by", "partition_by", "cluster_by"):
-        missing = [name for name in getattr(spec, field, ()) if name.lower() not in names]
+        missing = [name for name in getattr(spec, field, ()) if name.lower() not in lowered]
         if missing:
             there = ", ".join(batch.columns)
             message = (

@@ -76,7 +76,7 @@ def _judged(batch: DataFrame, target: DataFrame | None, spec: Scd1Write, *, smal
     fate = (
         F.when(F.col(_RANK) > 1, F.when(sequence == first, "duplicates").otherwise("superseded"))
         .when(F.col(_OLD).isNull(), "inserted")
-        .when(F.col(f"{_ORDER}.hash") == F.col(f"{_OLD}.hash"), "unchanged")
+        .when(F.col(_ORDER) == F.col(_OLD), "unchanged")
         .when(F.col(_ORDER) > F.col(_OLD), "updated")
         .when(sequence == old, "duplicates")
         .otherwise("superseded")
