@@ -37,3 +37,16 @@ def workshop(spark: SparkSession, tmp_path: Path) -> Workshop:
     (project / "conf" / "env").mkdir(parents=True)
     (project / "conf" / "env" / "local.yaml").write_text("lake: lake\nparams: {landing: landing}\n")
     return Workshop(spark, project / "lake", project)
+
+
+def pytest_collection_modifyitems(items):
+    """The tests of the README come last: what they wait for runs beside the others."""
+    items.sort(key=lambda item: item.path.name == "test_readme.py")
+
+
+def pytest_collection_finish(session):
+    """Start the README's commands, if a test asks for them."""
+    modules = {item.module for item in session.items if item.path.name == "test_readme.py"}
+    if not session.config.option.collectonly:
+        for module in modules:
+            module.begin(session.config)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
-from pyspark.sql.types import NullType, StringType, StructField, StructType
+from pyspark.sql.types import ArrayType, MapType, NullType, StringType, StructField, StructType
 
 from lakehouse.errors import (
     CommitMissingError,
@@ -23,9 +23,10 @@ from lakehouse.lake.table import Commit, Layout, commits, create, head, layout, 
 from lakehouse.lake.types import widens
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from pyspark.sql import Column, DataFrame, SparkSession
+    from pyspark.sql.types import DataType
 
     from lakehouse.lake.batch import Identity
     from lakehouse.lake.table import Table
@@ -183,10 +184,12 @@ def result(commit: Commit, *, replayed: bool = False) -> WriteResult:
     known = {name: counts[name] for name in ("inserted", "updated", "deleted", "unchanged", "superseded", "duplicates")}
     # Delta counts the rows that it only moved as written, too
     added = commit.metrics.get("numOutputRows", 0) - commit.metrics.get("numCopiedRows", 0)
+    # and says nothing of rows where a commit does no more than remove files
+    only_removed = counts["rows_removed"] if commit.metrics.get("numRemovedFiles") else 0
     return WriteResult(
         **known,
         rows_added=added,
-        rows_removed=commit.metrics.get("numDeletedRows", 0),
+        rows_removed=commit.metrics.get("numDeletedRows", only_removed),
         version=commit.version,
         replayed=replayed,
     )
@@ -203,7 +206,7 @@ def holds(batch: DataFrame, spec: Write) -> None:
     if twice := [name for name, times in lowered.items() if times > 1]:
         message = f"{spec.table}: the rows have two columns {twice[0]}"
         raise WriteError(message, hint="drop or rename one in transform()")
-    if odd := [name for name in batch.columns if _ODD.intersection(name)]:
+    if odd := [name for name in _names(batch.schema) if _ODD.intersection(name)]:
         message = (
             f"{spec.table}: Delta takes no blank, line break or ,;{{}}()= in a name, and a column is named {odd[0]!r}"
         )
@@ -216,6 +219,19 @@ def holds(batch: DataFrame, spec: Write) -> None:
                 f"{spec.table}: {field} names {', '.join(missing)}, which the rows do not have (they have {there})"
             )
             raise KeyMissingError(message)
+
+
+def _names(kind: DataType) -> Iterator[str]:
+    """The names of all fields in a type, at every depth."""
+    if isinstance(kind, StructType):
+        for field in kind.fields:
+            yield field.name
+            yield from _names(field.dataType)
+    elif isinstance(kind, ArrayType):
+        yield from _names(kind.elementType)
+    elif isinstance(kind, MapType):
+        yield from _names(kind.keyType)
+        yield from _names(kind.valueType)
 
 
 def same_layout(have: Layout, spec: Write, target: Table) -> None:
