@@ -46,7 +46,7 @@ def test_the_first_batch_makes_the_table_with_comments_and_layout(lake: LocalLak
     assert made == WriteResult(inserted=2, rows_added=2, version=1)
     assert read(lake.folder / "bronze/t", "Id, v") == [(1, None), (2, None)]
     described = lake.spark.sql(f"DESCRIBE DETAIL delta.`{lake.folder}/bronze/t`").collect()[0]
-    assert (described.description, described.clusteringColumns) == ("It's", ["id"])
+    assert (described.description, described.clusteringColumns) == ("It's", ["Id"])
     assert described.properties["delta.enableDeletionVectors"] == "true"
     columns = lake.spark.sql(f"DESCRIBE TABLE delta.`{lake.folder}/bronze/t`").collect()
     assert [(row.col_name, row.data_type, row.comment) for row in columns[:4]] == [
