@@ -47,7 +47,7 @@ class Checked:
 def check(arrived: Arrived, contract: Contract | None, *, missing: str = "null") -> Checked:
     """Sort the rows of a batch by the contract; without one, only what could not be read is put aside.
 
-    ``missing``: what a declared column is that the batch lacks, ``null`` (a file may) or an ``error`` (a table may not).
+    ``missing``: what a declared column is that the batch lacks: ``null`` (a file may) or an ``error`` (a table may not)
 
     Raises:
         ColumnMissingError: a column that must be there is not.
@@ -96,7 +96,7 @@ def check(arrived: Arrived, contract: Contract | None, *, missing: str = "null")
 
 
 def required(produced: DataFrame, columns: Sequence[str], record: Sequence[str]) -> tuple[DataFrame, DataFrame]:
-    """Split what a transform made: rows in which none of the columns is NULL, and the rest, as quarantine takes them."""
+    """Split what a transform made: rows in which no column of these is NULL, and the rest, as quarantine takes them."""
     reasons = F.array_compact(F.array(*[F.when(col(name).isNull(), F.lit(f"NULL_KEY:{name}")) for name in columns]))
     good = produced.where(
         reduce(lambda one, other: one & other, [col(name).isNotNull() for name in columns], F.lit(True))

@@ -58,7 +58,7 @@ class Identity:
     rows: Mapping[str, int] = field(default_factory=dict)
 
     def options(self, step: str, note: Mapping[str, Any], *, once: bool = True) -> dict[str, str]:
-        """The writer's options for one commit of the batch: its note and (``once``) a transaction for Delta to make once."""
+        """The writer's options for a commit of the batch: its note and (``once``) a transaction that Delta makes once."""
         noted = {
             "job": self.job,
             "run_id": self.run_id,

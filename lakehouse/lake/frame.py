@@ -26,8 +26,8 @@ def col(name: str) -> Column:
 
 
 def literal(text: str) -> str:
-    """A text as an SQL string, whatever is in it."""
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    """A text as an SQL string, whatever is in it: Spark would put the environment's value for ``${env:NAME}``."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'").replace("$", "\\u0024")
     return f"'{escaped}'"
 
 

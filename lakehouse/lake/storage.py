@@ -95,8 +95,14 @@ def read_lines(spark: SparkSession, path: str) -> list[str] | None:
             raise
     if place.is_dir():
         files = sorted(path for path in place.iterdir() if not path.name.startswith(("_", ".")))
-        return [line for path in files for line in path.read_text("utf-8").splitlines()]
-    return place.read_text("utf-8").splitlines() if place.is_file() else None
+        return [line for path in files for line in _lines(path)]
+    return _lines(place) if place.is_file() else None
+
+
+def _lines(place: Path) -> list[str]:
+    """As Spark cuts a text: not at all that Unicode takes for the end of a line."""
+    with place.open(encoding="utf-8") as file:
+        return [line.removesuffix("\n") for line in file]
 
 
 def write_text(spark: SparkSession, path: str, text: str) -> None:

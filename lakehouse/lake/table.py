@@ -48,7 +48,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Commit:
-    """One version of a table: what made it, its metrics, and what this library noted in it (nothing in others' commits)."""
+    """One version of a table: what made it, its metrics, and what this library noted in it (if it is its own)."""
 
     version: int
     operation: str

@@ -234,10 +234,12 @@ def _union(frames: Sequence[DataFrame]) -> DataFrame:
     types: dict[str, set[str]] = {}
     for frame in frames:
         for field in frame.schema.fields:
-            types.setdefault(field.name, set()).add(field.dataType.simpleString())
+            types.setdefault(field.name.lower(), set()).add(field.dataType.simpleString())
     mixed = {name for name, kinds in types.items() if len(kinds) > 1}
     aligned = [
-        frame.select([col(name).cast("string").alias(name) if name in mixed else col(name) for name in frame.columns])
+        frame.select(
+            [col(name).cast("string").alias(name) if name.lower() in mixed else col(name) for name in frame.columns]
+        )
         for frame in frames
     ]
     return reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), aligned)

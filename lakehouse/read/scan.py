@@ -49,5 +49,11 @@ def message_of(code: Column, messages: Mapping[str, str]) -> Column:
 
 def is_the_files_fault(error: Exception) -> bool:
     """Whether a scan failed for what a file holds, and not for what Spark or this machine lacks."""
-    marks = ("FAILED_READ_FILE", "CANNOT_READ_FILE_FOOTER", "UNABLE_TO_INFER_SCHEMA", "MALFORMED_CSV_RECORD")
+    marks = (
+        "FAILED_READ_FILE",
+        "CANNOT_READ_FILE_FOOTER",
+        "UNABLE_TO_INFER_SCHEMA",
+        "CANNOT_MERGE_SCHEMAS",
+        "MALFORMED_CSV_RECORD",
+    )
     return isinstance(error, Unreadable) or any(mark in str(error) for mark in marks)

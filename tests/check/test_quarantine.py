@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import pytest
 from pyspark.sql import functions as F
@@ -12,7 +13,9 @@ from lakehouse.errors import ImbalanceError
 from lakehouse.lake.batch import SOURCE_TYPE, BadFile, Identity
 from lakehouse.lake.place import Lake
 from lakehouse.lake.table import commits, head
-from lakehouse.testing import LocalLake
+
+if TYPE_CHECKING:
+    from lakehouse.testing import LocalLake
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 IDENTITY = Identity("j'ob", "run'1", "stream", 0)

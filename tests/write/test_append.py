@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -20,9 +20,11 @@ from lakehouse.lake.batch import Identity
 from lakehouse.lake.place import Lake
 from lakehouse.lake.table import Layout, commits, layout
 from lakehouse.spec.write import AppendWrite
-from lakehouse.testing import LocalLake
 from lakehouse.write import write
 from lakehouse.write.commit import WriteResult
+
+if TYPE_CHECKING:
+    from lakehouse.testing import LocalLake
 
 Batch = Callable[..., Identity]
 NAME = "bronze.t"

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import deltalake
 
 from lakehouse.lake.batch import Identity
 from lakehouse.lake.place import Lake
 from lakehouse.spec.write import OverwriteWrite
-from lakehouse.testing import LocalLake
 from lakehouse.write import write
 from lakehouse.write.commit import WriteResult
+
+if TYPE_CHECKING:
+    from lakehouse.testing import LocalLake
 
 Batch = Callable[..., Identity]
 Rows = list[tuple[Any, ...]]
