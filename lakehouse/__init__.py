@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -53,9 +53,9 @@ def submit(transform: Callable[..., DataFrame]) -> None:
 
     The process ends with the run's exit code.
     """
-    import inspect
+    import sys
 
     from lakehouse.cli import submitted
 
-    source: Any = inspect.getsourcefile(transform)
-    submitted(source, transform)
+    # the file that runs, which need not be the one that defines the function
+    submitted(str(sys.modules["__main__"].__file__), transform)

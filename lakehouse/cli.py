@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from lakehouse.errors import ConfigError, LakehouseError
+from lakehouse.errors import ConfigError, LakehouseError, first_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -98,9 +98,9 @@ def _run(
         result = execute(work, full_refresh=full_refresh, say=progress.batch)
         progress.end(result)
         answer, error = result.as_json(), result.error
-    except LakehouseError as failure:
-        error = failure
-        answer = not_begun(Path(job).stem, failure).as_json()
+    except Exception as failure:
+        error = failure if isinstance(failure, LakehouseError) else LakehouseError(first_line(failure))
+        answer = not_begun(Path(job).stem, error).as_json()
     if error:
         click.echo(f"{error.code}: {error}", err=True)
     if as_json:

@@ -14,6 +14,7 @@ LakehouseError
 │   ├── SourceNotFoundError, SourceEmptyError
 │   ├── FileUnreadableError, FileChangedError
 │   ├── NotDeltaError, NotAppendOnlyError
+│   ├── ReservedNameError
 │   └── ColumnMissingError
 ├── WriteError                 exit 1   what was to be written
 │   ├── SchemaDriftError, TypeChangeError, LayoutChangeError, KeyMissingError
@@ -190,6 +191,12 @@ class NotAppendOnlyError(SourceError):
     """A table read as a stream in which rows were changed or removed."""
 
     code = "NOT_APPEND_ONLY"
+
+
+class ReservedNameError(SourceError):
+    """A column of a source has a name that this library uses."""
+
+    code = "RESERVED_NAME"
 
 
 class ColumnMissingError(SourceError):

@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 from lakehouse.errors import CommitMissingError, ImbalanceError
 from lakehouse.lake.batch import SOURCE_TYPE
-from lakehouse.lake.frame import small_frame
+from lakehouse.lake.frame import literal, small_frame
 from lakehouse.lake.table import commits, create, exists, head
 
 if TYPE_CHECKING:
@@ -29,7 +29,14 @@ _ROW = {
     "reasons": "array<string>",
     "message": "string",
 }
-_STAMPS = {"stage": "string", "job": "string", "run_id": "string", "quarantined_at": "timestamp"}
+_STAMPS = {
+    "stage": "string",
+    "job": "string",
+    "run_id": "string",
+    "stream": "string",
+    "batch": "bigint",
+    "quarantined_at": "timestamp",
+}
 _COMMENTS = {
     "record": "The row as it was received: its text, else its columns as JSON; NULL for a whole file",
     "source": "Where it came from: file and position, or topic, partition and offset",
@@ -39,6 +46,8 @@ _COMMENTS = {
     "stage": "read (as it came) or write (after the transform)",
     "job": "The job that met it",
     "run_id": "The run that met it",
+    "stream": "The job's checkpoint, by its id",
+    "batch": "The batch of that checkpoint",
     "quarantined_at": "When that run put it here",
 }
 
@@ -52,8 +61,10 @@ def put_aside(
     *,
     now: datetime,
     expected: int,
-) -> int:
-    """Append the rows of one batch to its quarantine, once, and return the table's version.
+) -> None:
+    """Put the rows of one batch into its quarantine.
+
+    A batch that is run again may see other rules than its first attempt, so it replaces what that one put there.
 
     Raises:
         ImbalanceError: the commit holds another number of rows than was counted.
@@ -66,7 +77,7 @@ def put_aside(
             {**_ROW, **_STAMPS},
             about="Rows that could not be used, as they were received",
             comments=_COMMENTS,
-            properties={"lakehouse.mode": "append", "delta.dataSkippingStatsColumns": "code,run_id,quarantined_at"},
+            properties={"lakehouse.mode": "append", "delta.dataSkippingStatsColumns": "code,run_id,stream,batch"},
         )
     sources = [{"file": file.file, "run_id": identity.run_id} for file in bad_files]
     as_rows = small_frame(
@@ -80,13 +91,22 @@ def put_aside(
         for frame in frames
     ]
     together = reduce(lambda one, other: one.unionByName(other), parts)
-    together.coalesce(1).write.format("delta").mode("append").options(
-        **identity.options(STEP, {"counts": {"quarantined": expected}})
-    ).save(table.path)
+    writer = (
+        together.coalesce(1)
+        .write.format("delta")
+        .options(**identity.options(STEP, {"counts": {"quarantined": expected}}, once=False))
+    )
+    if identity.again or not identity.incremental:
+        same = f"stream = {literal(identity.stream)} AND batch = {identity.batch}"
+        writer.mode("overwrite").option("replaceWhere", same).save(table.path)
+    else:
+        writer.mode("append").save(table.path)
+    if not expected:
+        return
     found = head(spark, table)
-    if found is None or not identity.made(found.note, STEP):
-        # a batch that is run again finds its rows there already: Delta passes over the second transaction
-        found = next((commit for commit in commits(spark, table, 1000) if identity.made(commit.note, STEP)), None)
+    if found is None or not identity.made(found.note, STEP) or found.note.get("run_id") != identity.run_id:
+        # another job of the same target may have put rows aside meanwhile
+        found = next((commit for commit in commits(spark, table, 100) if identity.made(commit.note, STEP)), None)
     if found is None:
         message = f"{table.name}: the rows of batch {identity.batch} were written, yet no commit holds them"
         raise CommitMissingError(message)
@@ -95,7 +115,6 @@ def put_aside(
             f"{table.name}: {expected} rows were to be put aside, the commit holds {found.metrics.get('numOutputRows')}"
         )
         raise ImbalanceError(message)
-    return found.version
 
 
 def _stamped(frame: DataFrame, stage: str, identity: Identity, now: datetime) -> DataFrame:
@@ -108,5 +127,7 @@ def _stamped(frame: DataFrame, stage: str, identity: Identity, now: datetime) ->
         F.lit(stage).alias("stage"),
         F.lit(identity.job).alias("job"),
         F.lit(identity.run_id).alias("run_id"),
+        F.lit(identity.stream).alias("stream"),
+        F.lit(identity.batch).cast("bigint").alias("batch"),
         F.lit(now).cast("timestamp").alias("quarantined_at"),
     )

@@ -45,7 +45,8 @@ class Identity:
 
     ``stream`` is the checkpoint's own id. A new checkpoint counts its batches from 0 again, so an id made of the job's
     name would take its first batches for old ones. For a job with no incremental source it is a digest of the code and
-    of the versions that were read, and ``incremental`` is false. ``inputs`` is what was read, ``rows`` the counts of it
+    of the versions that were read, and ``incremental`` is false. ``again``: an
+    attempt at this batch was begun before. ``inputs`` is what was read, ``rows`` the counts of it
     that are known before the write.
     """
 
@@ -54,11 +55,12 @@ class Identity:
     stream: str
     batch: int
     incremental: bool = True
+    again: bool = False
     inputs: Mapping[str, Any] = field(default_factory=dict)
     rows: Mapping[str, int] = field(default_factory=dict)
 
     def options(self, step: str, note: Mapping[str, Any], *, once: bool = True) -> dict[str, str]:
-        """The writer's options for a commit of the batch: its note and (``once``) a transaction that Delta makes once."""
+        """The writer's options for a commit of the batch: its note and, if ``once``, a transaction to be made once."""
         noted = {
             "job": self.job,
             "run_id": self.run_id,

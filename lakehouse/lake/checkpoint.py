@@ -51,6 +51,15 @@ class Checkpoint:
             hint = "undo the change, or rebuild the target from the start with --full-refresh"
             raise CheckpointError(message, hint=hint)
 
+    def wrote(self, spark: SparkSession) -> bool:
+        """Whether a batch of this checkpoint ever made a commit to the target."""
+        return read_lines(spark, f"{self.path}/wrote") is not None
+
+    def has_written(self, spark: SparkSession) -> None:
+        """Note that a batch made a commit to the target."""
+        if not self.wrote(spark):
+            write_text(spark, f"{self.path}/wrote", "the target has a commit of this checkpoint")
+
     def offset(self, spark: SparkSession, batch: int) -> dict[str, Any]:
         """Where the batch ends in its source; empty where nothing is known."""
         lines = read_lines(spark, f"{self.path}/offsets/{batch}") or []

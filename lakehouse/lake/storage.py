@@ -79,7 +79,11 @@ def _walk(folder: Path, pattern: str) -> Iterator[FileEntry]:
             if entry.is_dir():
                 yield from _walk(Path(entry.path), pattern)
             elif Path(entry.name).match(pattern):
-                stat = entry.stat()
+                try:
+                    stat = entry.stat()
+                except FileNotFoundError:
+                    # a link to nothing, or a file that was renamed since: not there, as Spark sees it
+                    continue
                 yield FileEntry(str(Path(entry.path)), stat.st_mtime_ns // 1_000_000, stat.st_size)
 
 

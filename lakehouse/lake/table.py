@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pyspark.errors import AnalysisException
+from pyspark.sql import functions as F
 
 from lakehouse.errors import NotDeltaError, SourceNotFoundError
 from lakehouse.lake.frame import literal, quoted, sql_type
@@ -54,6 +55,7 @@ class Commit:
     operation: str
     metrics: dict[str, int] = field(default_factory=dict)
     note: dict[str, Any] = field(default_factory=dict)
+    at: str = ""
 
     @property
     def is_empty_table(self) -> bool:
@@ -71,7 +73,13 @@ def commits(spark: SparkSession, table: Table, limit: int) -> list[Commit]:
     try:
         rows = (
             spark.sql(f"DESCRIBE HISTORY {table.sql} LIMIT {limit}")
-            .select("version", "operation", "operationMetrics", "userMetadata")
+            .select(
+                "version",
+                "operation",
+                "operationMetrics",
+                "userMetadata",
+                F.col("timestamp").cast("string").alias("at"),
+            )
             .collect()
         )
     except AnalysisException as error:
@@ -84,7 +92,10 @@ def commits(spark: SparkSession, table: Table, limit: int) -> list[Commit]:
         ):
             return []
         raise
-    return [Commit(row.version, row.operation, _numbers(row.operationMetrics), _note(row.userMetadata)) for row in rows]
+    return [
+        Commit(row.version, row.operation, _numbers(row.operationMetrics), _note(row.userMetadata), row.at)
+        for row in rows
+    ]
 
 
 def head(spark: SparkSession, table: Table) -> Commit | None:

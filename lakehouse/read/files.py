@@ -90,7 +90,11 @@ def read_files(
     for kind, same in groupby(
         sorted(wanted, key=lambda file: (_kind(file, source), file)), key=lambda file: _kind(file, source)
     ):
-        if kind == "empty":
+        if kind == "vanished":
+            read += _Read(
+                bad=tuple(BadFile(file.path, "FILE_VANISHED", "it was announced, and is gone") for file in same)
+            )
+        elif kind == "empty":
             read += _Read(bad=tuple(BadFile(file.path, "FILE_EMPTY", "the file has no byte") for file in same))
         elif kind == "unknown":
             read += _Read(
@@ -105,8 +109,8 @@ def read_files(
             groups, bad = _FORMATS[kind].groups(spark, [file.path for file in same], source)
             read += _Read(bad=tuple(bad))
             for paths, scan in groups:
-                read += _readable(paths, scan)
-    _unchanged(wanted)
+                read += _readable(paths, scan, is_text=kind != "parquet")
+    _unchanged(file for file in wanted if file.bytes >= 0)
     if read.bad and source.on_unreadable == "fail":
         listed = "\n  ".join(f"{file.file}: {file.code}: {file.message}" for file in read.bad)
         message = f"{len(read.bad)} of {len(wanted)} files cannot be read:\n  {listed}"
@@ -115,22 +119,22 @@ def read_files(
 
 
 def _kind(file: FileEntry, source: FilesSource) -> str:
-    if file.bytes == 0:
-        return "empty"
+    if file.bytes <= 0:
+        return "empty" if file.bytes == 0 else "vanished"
     name = PurePosixPath(file.path)
     ending = PurePosixPath(name.stem).suffix if name.suffix.lower() == ".gz" else name.suffix
     by_name: str = _ENDINGS.get(ending.lower(), "unknown")
     return source.format or by_name
 
 
-def _readable(paths: Sequence[str], scan: Scan) -> _Read:
+def _readable(paths: Sequence[str], scan: Scan, *, is_text: bool) -> _Read:
     """Evaluate the scan of the files; where it fails, halve them until the broken ones stand alone.
 
     b broken files among n cost some b·log n further scans, and only then.
     """
     try:
         frame = scan(paths)
-        wrong = _wrong_encoding(frame)
+        wrong = _wrong_encoding(frame) if is_text else set()
     except Exception as error:
         if "FILE_NOT_EXIST" in str(error):
             message = f"a file vanished while it was read: {first_line(error)}"
@@ -140,13 +144,13 @@ def _readable(paths: Sequence[str], scan: Scan) -> _Read:
         if len(paths) == 1:
             return _Read(bad=(BadFile(paths[0], "FILE_UNREADABLE", _cause(error)),))
         half = len(paths) // 2
-        return _readable(paths[:half], scan) + _readable(paths[half:], scan)
+        return _readable(paths[:half], scan, is_text=is_text) + _readable(paths[half:], scan, is_text=is_text)
     if not wrong:
         return _Read(frames=(frame,))
     # read again without them: what a broken file names is no column of the others
     good = [path for path in paths if path not in wrong]
     bad = _Read(bad=tuple(BadFile(path, "FILE_ENCODING", "the file is not UTF-8") for path in sorted(wrong)))
-    return bad + _readable(good, scan) if good else bad
+    return bad + _readable(good, scan, is_text=is_text) if good else bad
 
 
 def _cause(error: Exception) -> str:

@@ -17,10 +17,10 @@ from lakehouse.check.quarantine import STEP as QUARANTINE
 from lakehouse.check.quarantine import put_aside
 from lakehouse.errors import ConfigError, LakehouseError, TransformError, first_line
 from lakehouse.lake.frame import col, materialise
-from lakehouse.lake.table import commits, head, read_table
+from lakehouse.lake.table import commits, exists, head, read_table
 from lakehouse.publish.ledger import Event, Rows, record
 from lakehouse.write import write
-from lakehouse.write.commit import WriteResult, earlier, result
+from lakehouse.write.commit import WriteResult, earlier, fits, result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -122,6 +122,8 @@ def process(
     statics = {name: {"table": source.table, "version": versions[name]} for name, source in work.job.statics.items()}
     identity = replace(identity, inputs={**identity.inputs, **statics})
     made = earlier(spark, target, identity) if may_be_replay else None
+    if made:
+        identity = replace(identity, inputs=made.note["inputs"])
     outcome = _again(made, identity) if made else _through(work, spark, identity, versions, incoming, target)
     event = Event(
         "batch",
@@ -182,9 +184,11 @@ def _through(
         aside["write"] = [rejected] if counts["rejected"] else []
     identity = replace(identity, rows=known)
     put = known.get("quarantined", 0) + known.get("rejected", 0)
-    if put:
+    if produced is not None:
+        fits(produced, work.job.write, target)
+    quarantine = work.lake.quarantine(work.job.write.table)
+    if put or (identity.again and exists(spark, quarantine)):
         with clock.stage("quarantine"):
-            quarantine = work.lake.quarantine(work.job.write.table)
             put_aside(spark, quarantine, aside, taken.bad_files, identity, now=now, expected=put)
     with clock.stage("write"):
         if produced is not None:

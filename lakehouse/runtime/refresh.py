@@ -6,10 +6,11 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lakehouse.errors import CommitMissingError, ConfigError
+from lakehouse.errors import CommitMissingError, ConfigError, SourceEmptyError
 from lakehouse.lake.batch import Identity
+from lakehouse.lake.frame import literal
 from lakehouse.lake.storage import local
-from lakehouse.lake.table import Table, commits, head, layout, read_table
+from lakehouse.lake.table import Table, commits, exists, head, layout, read_table
 from lakehouse.runtime import stream
 
 if TYPE_CHECKING:
@@ -58,7 +59,9 @@ def run(work: Workplace, spark: SparkSession, target: Table, done: Callable[[Out
     stream.run(work, spark, beside.table, beside.checkpoint, done)
     rebuilt = head(spark, beside.table)
     if rebuilt is None:
-        return
+        _clear(beside)
+        message = f"{work.job.job}: there is nothing to rebuild {target.name} from; it stays as it is"
+        raise SourceEmptyError(message, hint="look into the quarantine: no row of the source was accepted")
     identity = Identity(work.job.job, work.run_id, str(beside.checkpoint.id(spark)), 0)
     shape = layout(spark, beside.table)
     frame = read_table(spark, beside.table, rebuilt.version)
@@ -87,6 +90,10 @@ def finish(work: Workplace, spark: SparkSession, target: Table) -> None:
         return
     identity = Identity(work.job.job, work.run_id, str(beside.checkpoint.id(spark)), 0)
     if any(identity.made(commit.note, STEP) for commit in commits(spark, target, 20)):
+        # what the old checkpoint put aside, the rebuild has put aside again
+        quarantine, old = work.lake.quarantine(target.name), work.lake.checkpoint(work.job.job).id(spark)
+        if old and exists(spark, quarantine):
+            spark.sql(f"DELETE FROM {quarantine.sql} WHERE stream = {literal(old)}")  # noqa: S608 -- quoted
         shutil.rmtree(beside.replaces, ignore_errors=True)
         beside.folders[1].replace(beside.replaces)
     _clear(beside)

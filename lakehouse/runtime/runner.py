@@ -8,7 +8,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from lakehouse.errors import LakehouseError, first_line
+from lakehouse.errors import LakehouseError, WriteConflictError, first_line
+from lakehouse.lake.table import exists, head
 from lakehouse.publish.ledger import Event, Rows, record
 from lakehouse.runtime import refresh, stream, whole
 from lakehouse.runtime.lock import held
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import SparkSession
 
+    from lakehouse.lake.table import Commit
     from lakehouse.runtime.batch import Outcome
     from lakehouse.runtime.workplace import Workplace
 
@@ -42,6 +44,7 @@ def execute(
     begin, clock = datetime.now(UTC), time.perf_counter()
     outcomes: list[Outcome] = []
     error: LakehouseError | None = None
+    newest: Commit | None = None
 
     def done(outcome: Outcome) -> None:
         outcomes.append(outcome)
@@ -52,13 +55,15 @@ def execute(
         spark = spark or start(work.job.job, work.settings)
         with settled(spark, work.settings), held(work.lake, work.job.job):
             _run(work, spark, done, full_refresh=full_refresh)
+            newest = head(spark, work.lake.table(work.job.write.table))
     except LakehouseError as raised:
         error = raised
     except Exception as raised:
         # whatever it is, it is the run's result, and the ledger has to say it
-        error = LakehouseError(f"{type(raised).__name__}: {first_line(raised)}")
+        conflict = "Concurrent" in type(raised).__name__ or "DELTA_CONCURRENT" in str(raised)
+        error = (WriteConflictError if conflict else LakehouseError)(f"{type(raised).__name__}: {first_line(raised)}")
         error.__cause__ = raised
-    result = _result(work, outcomes, error, time.perf_counter() - clock)
+    result = _result(work, outcomes, newest, error, time.perf_counter() - clock)
     if spark is not None:
         result = _recorded(work, spark, result, begin)
     return result
@@ -73,10 +78,13 @@ def _run(work: Workplace, spark: SparkSession, done: Callable[[Outcome], None], 
         refresh.run(work, spark, target, done)
     else:
         stream.run(work, spark, target, work.lake.checkpoint(work.job.job), done)
-    work.lake.register(spark, target)
+    if exists(spark, target):
+        work.lake.register(spark, target)
 
 
-def _result(work: Workplace, outcomes: list[Outcome], error: LakehouseError | None, seconds: float) -> RunResult:
+def _result(
+    work: Workplace, outcomes: list[Outcome], newest: Commit | None, error: LakehouseError | None, seconds: float
+) -> RunResult:
     table = work.lake.table(work.job.write.table)
     stages: Counter[str] = Counter()
     for outcome in outcomes:
@@ -84,7 +92,7 @@ def _result(work: Workplace, outcomes: list[Outcome], error: LakehouseError | No
     target = Target(
         table.name,
         table.path,
-        outcomes[-1].written.version if outcomes else None,
+        newest.version if newest else None,
         sum(outcome.written.rows_added for outcome in outcomes),
         sum(outcome.written.rows_removed for outcome in outcomes),
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
-from lakehouse.errors import SetupError
+from lakehouse.errors import ConfigError, SetupError
 from lakehouse.runtime.doctor import examine
 
 if TYPE_CHECKING:
@@ -43,8 +43,9 @@ def start(name: str, settings: Mapping[str, str]) -> SparkSession:
     except (PySparkException, OSError) as error:
         for finding in examine():
             if not finding.ok:
+                kinds = {kind.code: kind for kind in SetupError.__subclasses__()}
                 message = f"Spark cannot start: {finding.name}: {finding.detail}"
-                raise SetupError(message, hint=finding.mend) from error
+                raise kinds.get(finding.code, SetupError)(message, hint=finding.mend) from error
         raise
 
 
@@ -52,11 +53,11 @@ def start(name: str, settings: Mapping[str, str]) -> SparkSession:
 def settled(spark: SparkSession, settings: Mapping[str, str]) -> Iterator[SparkSession]:
     """The session with what a job's meaning depends on, and with the environment's settings; as it was, afterwards."""
     before: dict[str, str | None] = {}
-    for key, value in {**settings, **_ALWAYS}.items():
-        if key in _ALWAYS or spark.conf.isModifiable(key):
-            before[key] = spark.conf.get(key, None)
-            spark.conf.set(key, value)
     try:
+        for key, value in {**settings, **_ALWAYS}.items():
+            if key in _ALWAYS or spark.conf.isModifiable(key):
+                before[key] = spark.conf.get(key, None)
+                _set(spark, key, value)
         yield spark
     finally:
         for key, old in before.items():
@@ -64,3 +65,12 @@ def settled(spark: SparkSession, settings: Mapping[str, str]) -> Iterator[SparkS
                 spark.conf.unset(key)
             else:
                 spark.conf.set(key, old)
+
+
+def _set(spark: SparkSession, key: str, value: str) -> None:
+    try:
+        spark.conf.set(key, value)
+    except Exception:
+        # the value may be a secret, and Spark's message holds it
+        message = f"spark.{key.removeprefix('spark.')}: Spark does not take the value"
+        raise ConfigError(message, hint="look at spark: in conf/env/<name>.yaml") from None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pyspark.errors import StreamingQueryException
 
 from lakehouse.errors import (
+    CheckpointError,
     FileChangedError,
     LakehouseError,
     NotAppendOnlyError,
@@ -18,6 +19,7 @@ from lakehouse.errors import (
 )
 from lakehouse.lake.batch import Identity
 from lakehouse.lake.storage import FileEntry, entries, list_files, local
+from lakehouse.lake.table import exists
 from lakehouse.read import files, tables
 from lakehouse.runtime.batch import Incoming, pinned, process
 from lakehouse.spec.source import FilesSource
@@ -49,6 +51,9 @@ def run(
     else:
         frame = tables.stream(spark, work.lake.table(where), source)
     checkpoint.claim(spark, {"job": work.job.job, "source": where, "target": target.name})
+    if checkpoint.wrote(spark) and not exists(spark, target):
+        message = f"{checkpoint.path} has read what made {target.name}, which is not there any more"
+        raise CheckpointError(message, hint="put the table back, or build it anew with --full-refresh")
     failures: list[Exception] = []
     pending = checkpoint.pending(spark)
 
@@ -82,9 +87,12 @@ def _one(
     spark = batch.sparkSession
     incoming, inputs = _incoming(work, batch, number, checkpoint)
     stream = str(checkpoint.id(spark))
-    identity = Identity(work.job.job, work.run_id, stream, number, inputs={incoming.name: inputs})
+    identity = Identity(work.job.job, work.run_id, stream, number, again=may_be_replay, inputs={incoming.name: inputs})
     versions = pinned(work, spark, identity, may_be_replay=may_be_replay)
-    return process(work, spark, identity, versions, incoming, target=target, may_be_replay=may_be_replay)
+    outcome = process(work, spark, identity, versions, incoming, target=target, may_be_replay=may_be_replay)
+    if outcome.written.version is not None:
+        checkpoint.has_written(spark)
+    return outcome
 
 
 def _incoming(
@@ -109,7 +117,9 @@ def _files(batch: DataFrame, number: int, checkpoint: Checkpoint) -> list[FileEn
     found = entries(batch)
     known = {file.path for file in found}
     taken = checkpoint.files_of(batch.sparkSession, number)
-    return sorted([*found, *(FileEntry(path, modified, 0) for path, modified in taken.items() if path not in known)])
+    # of a length of none: one that was mended away since the batch was begun
+    lost = {path: 0 if (place := local(path)) is None or place.exists() else -1 for path in taken.keys() - known}
+    return sorted([*found, *(FileEntry(path, taken[path], length) for path, length in lost.items())])
 
 
 def look_at(spark: SparkSession, folder: str, source: FilesSource, checkpoint: Checkpoint) -> None:
@@ -129,7 +139,11 @@ def look_at(spark: SparkSession, folder: str, source: FilesSource, checkpoint: C
     if not found and not taken and not source.allow_empty:
         message = f"{folder} holds no file that matches {source.pattern}, and never has"
         raise SourceEmptyError(message, hint="look at the source's path and pattern, or say allow_empty: true")
-    changed = [file.path for file in found if file.path in taken and taken[file.path][0] != file.modified_ms]
+    pending = checkpoint.pending(spark)
+    # a batch that is still to be read takes its files as they are now
+    open_files = checkpoint.files_of(spark, pending) if pending is not None else {}
+    read = {path: modified for path, (modified, _) in taken.items() if path not in open_files}
+    changed = [file.path for file in found if read.get(file.path, file.modified_ms) != file.modified_ms]
     if changed and source.on_changed == "fail":
         message = f"{len(changed)} files were rewritten after they were read, first {changed[0]}"
         raise FileChangedError(message, hint="deliver what is new under a new name, or say on_changed: ignore")

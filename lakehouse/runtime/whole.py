@@ -8,6 +8,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.lake.batch import Identity
+from lakehouse.lake.table import head
 from lakehouse.runtime.batch import pinned, process
 from lakehouse.write.commit import earlier
 
@@ -30,13 +31,16 @@ def run(
     """
     identity = Identity(work.job.job, work.run_id, "", 0, incremental=False)
     versions = pinned(work, spark, identity, may_be_replay=False)
-    identity = Identity(work.job.job, work.run_id, f"static/{_digest(work, versions)}", 0, incremental=False)
+    # a table that was made anew may be at the same version: the time of its commit tells
+    ages = {name: head(spark, work.lake.table(source.table)) for name, source in work.job.statics.items()}
+    seen = {name: (versions[name], newest.at if newest else "") for name, newest in ages.items()}
+    identity = Identity(work.job.job, work.run_id, f"static/{_digest(work, seen)}", 0, incremental=False)
     if not again and earlier(spark, target, identity):
         return
     done(process(work, spark, identity, versions, None, target=target, may_be_replay=False))
 
 
-def _digest(work: Workplace, versions: Mapping[str, int]) -> str:
+def _digest(work: Workplace, versions: Mapping[str, tuple[int, str]]) -> str:
     """What the result depends on: the job as written, its code, and the versions of its sources."""
     code: Any = work.transform
     text = inspect.getsource(inspect.getmodule(code) or code) if code else ""

@@ -46,9 +46,12 @@ class Job(Spec):
         return self
 
     @model_validator(mode="after")
-    def _append_has_something_new_to_add(self) -> Job:
+    def _the_mode_fits_the_sources(self) -> Job:
         if self.write.mode == "append" and not self.is_incremental:
             message = "append needs an incremental source: without one every run would add all rows again"
+            raise FieldError(message, "write", "mode")
+        if self.write.mode == "overwrite" and self.is_incremental:
+            message = "overwrite needs all there is: an incremental source brings what is new, a batch at a time"
             raise FieldError(message, "write", "mode")
         return self
 

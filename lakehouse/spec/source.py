@@ -37,7 +37,10 @@ class FilesSource(Spec):
         Text,
         Field(description="The folder, relative to the project; may hold ${env:NAME} and ${param:NAME}."),
     ]
-    pattern: Annotated[str, Field(description="Which names are read, as a glob.")] = "*"
+    pattern: Annotated[
+        # braces and negations mean one thing to Spark and another to Python, which both look
+        str, Field(pattern=r"^([^{}\\\[\]/]|\[[^\^!\]{}\\/]+\])+$", description="Which names are read: * ? and [abc].")
+    ] = "*"
     format: FileFormat | None = None
     csv: CsvOptions = CsvOptions()
     max_files: Annotated[Files | None, Field(description="Files in a batch; 1000 unless max_bytes is given.")] = None

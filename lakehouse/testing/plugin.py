@@ -18,10 +18,12 @@ _SETTINGS = {
     "spark.master": "local[2]",
     "spark.sql.shuffle.partitions": "2",
     "spark.sql.adaptive.enabled": "false",
-    "spark.sql.codegen.cache.maxEntries": "1000",
+    # small frames and many plans: to compile each of them takes longer than to run it
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.databricks.delta.snapshotPartitions": "1",
     "spark.driver.memory": "2g",
-    # a test compiles more code than it runs: the second compiler costs more than it brings
+    # and so with the second compiler of Java
     "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",
     "spark.ui.enabled": "false",
 }

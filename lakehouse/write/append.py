@@ -26,4 +26,4 @@ def append(batch: DataFrame, spec: AppendWrite, target: Table, identity: Identit
     batch.write.format("delta").mode("append").options(**options, **identity.options(STEP, note(planned))).save(
         target.path
     )
-    return read_back(batch, target, identity, planned, before)
+    return read_back(batch, target, identity, before)

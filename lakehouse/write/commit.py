@@ -10,8 +10,8 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, MapType, NullType, StringType, StructField, StructType
 
 from lakehouse.errors import (
+    CheckpointError,
     CommitMissingError,
-    ImbalanceError,
     KeyMissingError,
     LayoutChangeError,
     SchemaDriftError,
@@ -19,7 +19,7 @@ from lakehouse.errors import (
     WriteError,
 )
 from lakehouse.lake.frame import col
-from lakehouse.lake.table import Commit, Layout, commits, create, head, layout, read_table
+from lakehouse.lake.table import Commit, Layout, commits, create, exists, head, layout, read_table
 from lakehouse.lake.types import widens
 
 if TYPE_CHECKING:
@@ -73,10 +73,36 @@ def earlier(spark: SparkSession, target: Table, identity: Identity, *, among: in
     """
     for commit in commits(spark, target, among):
         if identity.made(commit.note, STEP):
+            _same_inputs(commit, target, identity)
             return commit
         if not identity.incremental and commit.changes_rows:
             return None
     return None
+
+
+def _same_inputs(commit: Commit, target: Table, identity: Identity) -> None:
+    """Hold what a commit says it was made of against what this batch is made of.
+
+    Raises:
+        CheckpointError: the same batch of the same checkpoint, and other input.
+    """
+    for name, read in identity.inputs.items():
+        if ("files" in read or "index" in read) and commit.note["inputs"].get(name) != read:
+            message = f"{target.name} has batch {identity.batch} of this checkpoint, made of other input of {name}"
+            hint = "the checkpoint is an older copy: put the newest back, or run with --full-refresh"
+            raise CheckpointError(message, hint=hint)
+
+
+def fits(batch: DataFrame, spec: Write, target: Table) -> None:
+    """Hold the rows of a batch against the target before anything of it is committed.
+
+    Raises:
+        KeyMissingError, LayoutChangeError, SchemaDriftError, TypeChangeError.
+    """
+    holds(batch, spec)
+    if exists(batch.sparkSession, target):
+        same_layout(layout(batch.sparkSession, target), spec, target)
+        aligned(batch, read_table(batch.sparkSession, target).schema, spec, target)
 
 
 def fitted(batch: DataFrame, spec: Write, target: Table, about: str) -> tuple[DataFrame, Commit, dict[str, str]]:
@@ -139,8 +165,8 @@ def _settled(batch: DataFrame, spec: Write) -> DataFrame:
     return batch.select([settled(field) for field in batch.schema.fields])
 
 
-def read_back(batch: DataFrame, target: Table, identity: Identity, planned: WriteResult, before: Commit) -> WriteResult:
-    """The commit as it stands in the table's log, held against the plan.
+def read_back(batch: DataFrame, target: Table, identity: Identity, before: Commit) -> WriteResult:
+    """The commit as it stands in the table's log, held against the plan that it notes.
 
     A write that Delta skipped returns like one that it made, so only the log can tell.
 
@@ -164,13 +190,7 @@ def read_back(batch: DataFrame, target: Table, identity: Identity, planned: Writ
         raise CommitMissingError(
             message, hint="Delta skips a transaction id that it has seen; was the checkpoint replaced by an older copy?"
         )
-    made = result(found)
-    if (made.rows_added, made.rows_removed) != (planned.rows_added, planned.rows_removed):
-        plan = f"planned to add {planned.rows_added} and remove {planned.rows_removed} rows"
-        done = f"the commit added {made.rows_added} and removed {made.rows_removed}"
-        message = f"{target.name} version {found.version}: {plan}, {done}"
-        raise ImbalanceError(message, hint="another writer may have changed the table between the probe and the commit")
-    return made
+    return result(found)
 
 
 def note(planned: WriteResult) -> dict[str, object]:

@@ -45,7 +45,7 @@ def overwrite(batch: DataFrame, spec: OverwriteWrite, target: Table, identity: I
     written.write.format("delta").mode("overwrite").option("replaceWhere", predicate).options(**options, **noted).save(
         target.path
     )
-    return read_back(batch, target, identity, planned, before)
+    return read_back(batch, target, identity, before)
 
 
 def _differences(batch: DataFrame, target: DataFrame, spec: OverwriteWrite) -> DataFrame:

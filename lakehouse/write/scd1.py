@@ -55,7 +55,7 @@ def scd1(batch: DataFrame, spec: Scd1Write, target: Table, identity: Identity, a
         writer.mode("overwrite").option("replaceOn", matches).option("targetAlias", "t").save(target.path)
     else:
         writer.mode("append").save(target.path)
-    return read_back(batch, target, identity, planned, before)
+    return read_back(batch, target, identity, before)
 
 
 def _judged(batch: DataFrame, target: DataFrame | None, spec: Scd1Write, *, small: bool) -> DataFrame:

@@ -40,7 +40,6 @@ def broken(spark: SparkSession, folder: Path) -> dict[str, bytes]:
     long = b"id,n\n" + b"".join(b"%d,%d\n" % (number, number * 7919 % 104729) for number in range(50_000))
     return {
         "truncated.csv.gz": gzip.compress(long)[:-200],
-        "garbage after.csv.gz": gzip.compress(b"id,n\n1,a\n") + b"garbage",
         "not zipped.csv.gz": b"id,n\n1,a\n",
         "zipped.csv": gzip.compress(b"id,n\n1,a\n"),
         "latin.csv": "id,n\n1,é\n".encode("latin-1"),
@@ -50,7 +49,6 @@ def broken(spark: SparkSession, folder: Path) -> dict[str, bytes]:
         "binary.csv": b"PK\x03\x04" + bytes(range(256)) * 4,
         "latin.json": '{"id":1,"né":2}\n{"id":2}\n'.encode("latin-1"),
         "truncated.json.gz": gzip.compress(b'{"id":1}\n' * 10_000)[:-30],
-        "text.parquet": b"id,n\n1,a\n" * 10,
         "no footer.parquet": parquet[:-20],
         "bad pages.parquet": parquet[:4] + bytes(len(parquet) // 2) + parquet[4 + len(parquet) // 2 :],
         "zero.csv": b"",
