@@ -12,7 +12,6 @@ import pytest
 
 from lakehouse.lake.batch import Identity
 
-
 Reader = Callable[..., list[tuple[Any, ...]]]
 
 
