@@ -20,7 +20,8 @@ from lakehouse.lake.frame import col, materialise
 from lakehouse.lake.table import commits, exists, head, read_table
 from lakehouse.publish.ledger import Event, Rows, record
 from lakehouse.write import write
-from lakehouse.write.commit import WriteResult, earlier, fits, result
+from lakehouse.write.commit import WriteResult, earlier, result
+from lakehouse.write.evolve import fits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -16,7 +16,7 @@ from lakehouse.read.files import columns_of_files
 from lakehouse.runtime.session import settled, start
 from lakehouse.runtime.stream import look_at
 from lakehouse.spec.source import FilesSource
-from lakehouse.write.commit import aligned, holds, same_layout
+from lakehouse.write.evolve import aligned, holds, same_layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lakehouse.write.commit import STEP, WriteResult, files_for, fitted, note, read_back
+from lakehouse.write.commit import STEP, WriteResult, files_for, note, read_back
+from lakehouse.write.evolve import fitted
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

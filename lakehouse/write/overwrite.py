@@ -10,7 +10,8 @@ from pyspark.sql import functions as F
 from lakehouse.lake.batch import SOURCE
 from lakehouse.lake.frame import col, literal, materialise, quoted, row_hash
 from lakehouse.lake.table import read_table
-from lakehouse.write.commit import STEP, WriteResult, files_for, fitted, grown, note, read_back
+from lakehouse.write.commit import STEP, WriteResult, files_for, note, read_back
+from lakehouse.write.evolve import fitted, grown
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, Row
