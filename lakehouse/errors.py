@@ -18,12 +18,13 @@ LakehouseError
 │   └── ColumnMissingError
 ├── WriteError                 exit 1   what was to be written
 │   ├── SchemaDriftError, TypeChangeError, LayoutChangeError, KeyMissingError
-│   ├── CommitMissingError
+│   ├── CommitMissingError, ConstraintError
 │   └── WriteConflictError              retryable
 ├── TransformError             exit 1   the job's own code raised
 ├── CheckpointError            exit 1   the checkpoint belongs to something else, or does not fit the table
 ├── ImbalanceError             exit 1   the counts of a batch do not add up, or differ from the commit
 ├── QualityGateError           exit 3   a rule with `on_fail: fail` was broken
+│   └── DeleteGuardError                a snapshot would delete too much
 └── LockedError                exit 4   another runner holds the job                         retryable
 """
 
@@ -218,7 +219,7 @@ class WriteError(LakehouseError):
 
 
 class SchemaDriftError(WriteError):
-    """Columns that the table lacks, under ``evolve: strict``."""
+    """Columns that the table lacks, under ``evolve: strict``; or a column that it must have, which the rows lack."""
 
     code = "SCHEMA_DRIFT"
 
@@ -239,6 +240,12 @@ class KeyMissingError(WriteError):
     """A column named in ``keys``, ``sequence_by``, ``partition_by`` … is not in what transform() made."""
 
     code = "KEY_MISSING"
+
+
+class ConstraintError(WriteError):
+    """A row breaks a rule that the table has of its own: NOT NULL, CHECK, or the length of a text."""
+
+    code = "CONSTRAINT"
 
 
 class CommitMissingError(WriteError):
@@ -271,6 +278,12 @@ class QualityGateError(LakehouseError):
 
     code = "QUALITY_GATE"
     exit_code = 3
+
+
+class DeleteGuardError(QualityGateError):
+    """A snapshot would delete more than the job lets it, or lacks what could not be read."""
+
+    code = "DELETE_GUARD"
 
 
 class LockedError(LakehouseError):

@@ -13,7 +13,7 @@ from pyspark.sql.types import DataType
 from lakehouse.check.cast import exact
 from lakehouse.errors import ColumnMissingError, ConfigError, QualityGateError, first_line
 from lakehouse.lake.batch import CODE, MESSAGE, RAW, SOURCE
-from lakehouse.lake.frame import as_json, col, materialise
+from lakehouse.lake.frame import as_json, col, materialise, path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -95,23 +95,38 @@ def check(arrived: Arrived, contract: Contract | None, *, missing: str = "null")
     )
 
 
-def required(produced: DataFrame, columns: Sequence[str], record: Sequence[str]) -> tuple[DataFrame, DataFrame]:
-    """Split what a transform made: rows in which no column of these is NULL, and the rest, as quarantine takes them."""
-    reasons = F.array_compact(F.array(*[F.when(col(name).isNull(), F.lit(f"NULL_KEY:{name}")) for name in columns]))
-    good = produced.where(
-        reduce(lambda one, other: one & other, [col(name).isNotNull() for name in columns], F.lit(True))
-    )
+def required(
+    produced: DataFrame, columns: Sequence[str], record: Sequence[str], *, exempt: Column
+) -> tuple[DataFrame, DataFrame]:
+    """Split what a transform made: rows in which no column of these is NULL, or which are exempt; and the rest.
+
+    The rest is as quarantine takes it.
+    """
+    missing = [F.when(~exempt & path(produced, name).isNull(), F.lit(f"NULL_KEY:{name}")) for name in columns]
+    reasons = F.array_compact(F.array(*missing, F.lit(None).cast("string")))
+    good = produced.where(F.size(reasons) == 0)
     bad = produced.withColumn(REASONS, reasons).where(F.size(REASONS) > 0)
-    source = F.col(SOURCE) if SOURCE in produced.columns else F.lit(None)
     message = F.concat(F.lit("after the transform: "), F.array_join(REASONS, ", "))
-    rejected = bad.select(
+    return good, _aside(bad, record, code=F.lit("NULL_KEY"), reasons=F.col(REASONS), message=message)
+
+
+def too_late(rows: DataFrame) -> DataFrame:
+    """Rows that a write refuses for the code that it gives each, as quarantine takes them."""
+    record = [name for name in rows.columns if not name.startswith("__") and name != SOURCE]
+    message = F.lit("older than what the table remembers of deletions and of events that changed nothing")
+    return _aside(rows, record, code=F.col(CODE), reasons=F.array(CODE), message=message)
+
+
+def _aside(rows: DataFrame, record: Sequence[str], *, code: Column, reasons: Column, message: Column) -> DataFrame:
+    """Rows that a transform made, as quarantine takes them."""
+    source = F.col(SOURCE) if SOURCE in rows.columns else F.lit(None)
+    return rows.select(
         as_json(F.struct(*[col(name) for name in record])).alias("record"),
         source.alias("source"),
-        F.lit("NULL_KEY").alias("code"),
-        F.col(REASONS).alias("reasons"),
+        code.alias("code"),
+        reasons.alias("reasons"),
         message.alias("message"),
     )
-    return good, rejected
 
 
 def _judged(

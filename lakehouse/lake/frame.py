@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, MapType, StructType, VariantType
 
+from lakehouse.errors import KeyMissingError
+from lakehouse.lake.types import resolved
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -81,3 +84,21 @@ def sql_type(kind: DataType) -> str:
     if isinstance(kind, MapType):
         return f"map<{sql_type(kind.keyType)}, {sql_type(kind.valueType)}>"
     return kind.simpleString()
+
+
+def sql_path(frame: DataFrame, name: str) -> str:
+    """A column as SQL: the one of that very name, else by its name in any case, else a field of a struct by a path.
+
+    Raises:
+        KeyMissingError: there is none.
+    """
+    found = resolved(frame.schema, name)
+    if found is None:
+        message = f"there is no column {name} (there are {', '.join(frame.columns)})"
+        raise KeyMissingError(message)
+    return ".".join(map(quoted, found[0]))
+
+
+def path(frame: DataFrame, name: str) -> Column:
+    """A column or a field of one, as ``sql_path`` finds it."""
+    return F.col(sql_path(frame, name))

@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from lakehouse.lake.table import Table
 
 _COMMENTS = {
-    "event": "batch: one batch was committed; run: a run ended",
+    "event": "batch: one batch was committed; run: a run ended; maintain: files of the target were written anew",
     "status": "done, failed, or replayed (the batch had been committed by an earlier attempt)",
-    "inputs": "What was read, as JSON: the files of each source, or the versions of its table",
+    "inputs": "As JSON what was read, the files of each source or the versions of its table; or what maintain did",
     "read": "Records that came; read = accepted + quarantined + dropped",
     "produced": "Rows that transform() made; the sum of the eight columns that follow",
+    "strategy": "How the commit was made",
+    "why": "Why it was made so: what it adds and takes away, and how much of the table that reaches",
     "rejected": "Rows that transform() made and that cannot be written; they are in quarantine",
     "rules": "How many rows broke each rule",
     "version": "The target's version after this event",
@@ -85,7 +87,7 @@ class Rows:
 class Event:
     """One row of the ledger."""
 
-    event: Literal["batch", "run"]
+    event: Literal["batch", "run", "maintain"]
     job: str
     run_id: str
     status: Literal["done", "failed", "replayed"]
@@ -101,6 +103,8 @@ class Event:
     rows_added: int = 0
     rows_removed: int = 0
     seconds: Mapping[str, float] = field(default_factory=dict)
+    strategy: str | None = None
+    why: str | None = None
     error_code: str | None = None
     error_message: str | None = None
 
@@ -118,7 +122,7 @@ _COLUMNS = {
     **dict.fromkeys(("rows_added", "rows_removed"), "bigint"),
     "rules": "map<string,bigint>",
     "seconds": "map<string,double>",
-    **dict.fromkeys(("error_code", "error_message"), "string"),
+    **dict.fromkeys(("strategy", "why", "error_code", "error_message"), "string"),
 }
 
 
@@ -149,7 +153,8 @@ def record(spark: SparkSession, ledger: Table, event: Event, *, unless_there: bo
         "error_message": (event.error_message or "")[:4000] or None,
     }
     row = small_frame(spark, [[values[name] for name in _COLUMNS]], _COLUMNS)
-    row.coalesce(1).write.format("delta").mode("append").save(ledger.path)
+    # a ledger of an older version has fewer columns
+    row.coalesce(1).write.format("delta").mode("append").option("mergeSchema", "true").save(ledger.path)
 
 
 def _has(spark: SparkSession, ledger: Table, event: Event) -> bool:

@@ -7,21 +7,26 @@ from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from functools import reduce
 from typing import TYPE_CHECKING, Any, Literal
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from lakehouse.check.contract import check, required
+from lakehouse.check.contract import check, required, too_late
 from lakehouse.check.quarantine import STEP as QUARANTINE
 from lakehouse.check.quarantine import put_aside
-from lakehouse.errors import ConfigError, LakehouseError, TransformError, first_line
-from lakehouse.lake.frame import col, materialise
+from lakehouse.errors import ConfigError, DeleteGuardError, LakehouseError, TransformError, first_line
+from lakehouse.lake.batch import SOURCE
+from lakehouse.lake.frame import materialise, path
 from lakehouse.lake.table import commits, exists, head, read_table
+from lakehouse.lake.types import resolved
 from lakehouse.publish.ledger import Event, Rows, record
-from lakehouse.write import write
-from lakehouse.write.commit import WriteResult, earlier, result
-from lakehouse.write.evolve import fits
+from lakehouse.runtime.lock import leased
+from lakehouse.write import plan
+from lakehouse.write.commit import Plan, WriteResult, earlier, result
+from lakehouse.write.events import flag
+from lakehouse.write.evolve import renamed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,6 +37,7 @@ if TYPE_CHECKING:
     from lakehouse.lake.table import Commit, Table
     from lakehouse.runtime.workplace import Workplace
     from lakehouse.spec.contract import Contract
+    from lakehouse.spec.write import Write
 
 
 @dataclass(frozen=True)
@@ -143,6 +149,8 @@ def process(
         rows_added=outcome.written.rows_added,
         rows_removed=outcome.written.rows_removed,
         seconds=outcome.seconds,
+        strategy=outcome.written.strategy,
+        why=outcome.written.why,
     )
     record(spark, work.lake.ledger, event, unless_there=may_be_replay)
     return outcome
@@ -156,7 +164,53 @@ def _again(made: Commit, identity: Identity) -> Outcome:
 
 def _rows(known: Mapping[str, int], written: WriteResult) -> Rows:
     fates = {name: count for name, count in asdict(written).items() if name in Rows.__dataclass_fields__}
+    # those that had no key are counted before the write, and in what is known
+    fates.pop("rejected", None)
     return Rows(**{**known, **fates})
+
+
+@dataclass
+class _Made:
+    """What a batch has to write: the rows, the counts that are known before the write, and the rows to put aside."""
+
+    taken: _Taken
+    produced: DataFrame | None
+    known: dict[str, int]
+    aside: dict[str, Sequence[DataFrame]]
+
+
+def _made(
+    work: Workplace, spark: SparkSession, versions: Mapping[str, int], incoming: Incoming | None, clock: Clock
+) -> _Made:
+    """The first three calls: read, check, transform."""
+    frames = {
+        name: read_table(spark, work.lake.table(source.table), versions[name])
+        for name, source in work.job.statics.items()
+    }
+    taken = _taken(incoming, clock) if incoming else _Taken()
+    made = _Made(taken, None, dict(taken.counts), {"read": taken.rejected})
+    if incoming is None or made.known["accepted"]:
+        with clock.stage("transform"):
+            produced = renamed(_transformed(work, {**frames, **taken.frames}), work.job.write)
+            made.produced, counts, rejected = _writable(work, produced)
+        made.known |= counts
+        made.aside["write"] = [rejected] if counts["rejected"] else []
+    return made
+
+
+def explained(
+    work: Workplace,
+    spark: SparkSession,
+    identity: Identity,
+    versions: Mapping[str, int],
+    incoming: Incoming | None,
+    *,
+    target: Table,
+) -> WriteResult:
+    """What one batch would do to the target; nothing is written."""
+    clock = Clock()
+    made = _made(work, spark, versions, incoming, clock)
+    return _planned(work, spark, made.produced, target, replace(identity, rows=made.known), clock).planned
 
 
 def _through(
@@ -169,35 +223,44 @@ def _through(
 ) -> Outcome:
     """The five calls: read, check, transform, write; the last, publish, is the caller's."""
     clock, now = Clock(), datetime.now(UTC)
-    frames = {
-        name: read_table(spark, work.lake.table(source.table), versions[name])
-        for name, source in work.job.statics.items()
-    }
-    taken = _taken(incoming, clock) if incoming else _Taken()
-    known = dict(taken.counts)
-    aside: dict[str, Sequence[DataFrame]] = {"read": taken.rejected}
-    produced = None
-    if incoming is None or known["accepted"]:
-        with clock.stage("transform"):
-            produced = _transformed(work, {**frames, **taken.frames})
-            produced, counts, rejected = _writable(work, produced)
-        known |= counts
-        aside["write"] = [rejected] if counts["rejected"] else []
-    identity = replace(identity, rows=known)
-    put = known.get("quarantined", 0) + known.get("rejected", 0)
-    if produced is not None:
-        fits(produced, work.job.write, target)
-    quarantine = work.lake.quarantine(work.job.write.table)
-    if put or (identity.again and exists(spark, quarantine)):
-        with clock.stage("quarantine"):
-            put_aside(spark, quarantine, aside, taken.bad_files, identity, now=now, expected=put)
-    with clock.stage("write"):
-        if produced is not None:
-            written = write(produced, work.job.write, target=target, identity=identity, about=work.job.about)
-        else:
-            newest = head(spark, target)
-            written = WriteResult(version=newest.version if newest else None)
+    made = _made(work, spark, versions, incoming, clock)
+    known, aside, taken = made.known, made.aside, made.taken
+    with leased(target):
+        planned = _planned(work, spark, made.produced, target, replace(identity, rows=known), clock)
+        if planned.rejected is not None:
+            known["rejected"] += planned.planned.rejected
+            aside["write"] = [*aside["write"], too_late(planned.rejected)]
+        identity = replace(identity, rows=known)
+        put = known.get("quarantined", 0) + known.get("rejected", 0)
+        quarantine = work.lake.quarantine(target.name)
+        if put or (identity.again and exists(spark, quarantine)):
+            with clock.stage("quarantine"):
+                put_aside(spark, quarantine, aside, taken.bad_files, identity, now=now, expected=put)
+        with clock.stage("write"):
+            written = replace(planned, identity=identity).commit(spark)
     return Outcome(identity.batch, "done", _rows(known, written).balance(), written, taken.rules, clock.rounded())
+
+
+def _planned(
+    work: Workplace, spark: SparkSession, produced: DataFrame | None, target: Table, identity: Identity, clock: Clock
+) -> Plan:
+    """What the rows will do to the target."""
+    if produced is None:
+        _not_empty(work.job.write)
+        return Plan.nothing(target, identity, head(spark, target))
+    with clock.stage("plan"):
+        return plan(produced, work.job.write, target=target, identity=identity, about=work.job.about)
+
+
+def _not_empty(spec: Write) -> None:
+    """Hold a batch of which nothing is left against the guard on deletions.
+
+    Raises:
+        DeleteGuardError: it is a snapshot, of which nobody can tell whether its table is empty now.
+    """
+    if spec.mode == "snapshot" and spec.on_absent == "delete":
+        message = f"{spec.table}: no row of the snapshot is usable, and it would delete every key"
+        raise DeleteGuardError(message, hint="look whether it is whole, and into what was quarantined")
 
 
 @dataclass(frozen=True)
@@ -249,13 +312,19 @@ def _writable(work: Workplace, produced: DataFrame) -> tuple[DataFrame, dict[str
         )
         raise ConfigError(message)
     spec = work.job.write
-    known = {name.lower() for name in produced.columns}
-    needed = [name for name in (*getattr(spec, "keys", ()), *getattr(spec, "sequence_by", ())) if name.lower() in known]
-    missing = F.lit(False)
-    for name in needed:
-        missing = missing | col(name).isNull()
-    counts = produced.agg(
-        F.count("*").alias("produced"), F.coalesce(F.sum(missing.cast("bigint")), F.lit(0)).alias("rejected")
-    ).collect()[0]
-    good, bad = required(produced, needed, [name for name in produced.columns if name != "_source"])
+    named = [*getattr(spec, "keys", ()), *getattr(spec, "sequence_by", ()), *_snapshot_column(spec)]
+    needed = [name for name in named if resolved(produced.schema, name)]
+    # a truncate is of no key
+    truncate = flag(produced, getattr(spec, "apply_as_truncates", None), spec.table, "apply_as_truncates")
+    record = [name for name in produced.columns if name != SOURCE]
+    good, bad = required(produced, needed, record, exempt=truncate)
+    missing = reduce(lambda one, other: one | other, [path(produced, name).isNull() for name in needed], F.lit(False))
+    counts = produced.agg(F.count("*").alias("produced"), F.count_if(missing & ~truncate).alias("rejected")).collect()[
+        0
+    ]
     return good if needed else produced, {"produced": counts.produced, "rejected": counts.rejected}, bad
+
+
+def _snapshot_column(spec: Write) -> Sequence[str]:
+    by = getattr(spec, "snapshot_by", "file")
+    return () if by in ("file", "folder") else (by,)

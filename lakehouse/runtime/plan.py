@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
@@ -9,14 +12,16 @@ from pyspark.sql import functions as F
 from lakehouse.check.contract import check
 from lakehouse.errors import LakehouseError, first_line
 from lakehouse.lake.batch import CODE, MESSAGE, RAW, SOURCE, SOURCE_TYPE, Arrived
+from lakehouse.lake.checkpoint import Checkpoint
 from lakehouse.lake.frame import small_frame
-from lakehouse.lake.storage import FileEntry, list_files
-from lakehouse.lake.table import head, layout, read_table
+from lakehouse.lake.storage import FileEntry, list_files, local
+from lakehouse.lake.table import Table, exists, head, read_table
 from lakehouse.read.files import columns_of_files
+from lakehouse.runtime import stream
 from lakehouse.runtime.session import settled, start
 from lakehouse.runtime.stream import look_at
 from lakehouse.spec.source import FilesSource
-from lakehouse.write.evolve import aligned, holds, same_layout
+from lakehouse.write.evolve import fits, renamed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,8 +35,8 @@ _LOOKED_AT = 100
 """Files whose header a plan reads."""
 
 
-def planned(work: Workplace, *, spark: SparkSession | None = None) -> Iterator[str]:
-    """The plan, a line at a time.
+def planned(work: Workplace, *, spark: SparkSession | None = None, explain_write: bool = False) -> Iterator[str]:
+    """The plan, a line at a time. ``explain_write``: the next batch is read, and what it would do is said as well.
 
     Raises:
         LakehouseError: what would end the run before its first batch.
@@ -49,7 +54,30 @@ def planned(work: Workplace, *, spark: SparkSession | None = None) -> Iterator[s
             else:
                 yield f"  read {name}: {_table(work, spark, source)}"
                 frames[name] = read_table(spark, work.lake.table(source.table)).limit(0)
-        yield from _written(work, spark, frames)
+        yield from _written(work, frames)
+        if explain_write:
+            yield from _explained(work, spark)
+
+
+def _explained(work: Workplace, spark: SparkSession) -> Iterator[str]:
+    """What the next batch would do, found by running it up to its commit, with a copy of the checkpoint."""
+    target = work.lake.table(work.job.write.table)
+    checkpoint = local(work.lake.checkpoint(work.job.job).path)
+    if not work.job.is_incremental or checkpoint is None:
+        yield "    how: told for jobs with an incremental source, in a lake on this machine"
+        return
+    with tempfile.TemporaryDirectory() as beside:
+        if checkpoint.is_dir():
+            shutil.copytree(checkpoint, Path(beside) / "checkpoint")
+        # a table that has to be made or altered first is so in a place of its own
+        known = exists(spark, target)
+        place = target if known else Table(target.name, f"{beside}/table")
+        result = stream.explain(work, spark, place, Checkpoint(f"{beside}/checkpoint"))
+    if result is None:
+        yield "    how: nothing is due"
+        return
+    yield f"    how: {result.strategy}: {result.why}"
+    yield f"    adds {result.rows_added:,} rows, removes {result.rows_removed:,}"
 
 
 def _new_files(work: Workplace, spark: SparkSession, name: str, source: FilesSource) -> list[FileEntry]:
@@ -73,7 +101,7 @@ def _table(work: Workplace, spark: SparkSession, source: TableSource) -> str:
     return f"{source.table} up to version {version}, {since}"
 
 
-def _written(work: Workplace, spark: SparkSession, frames: dict[str, DataFrame]) -> Iterator[str]:
+def _written(work: Workplace, frames: dict[str, DataFrame]) -> Iterator[str]:
     """What would become of the target, as far as the sources' columns tell."""
     spec, target = work.job.write, work.lake.table(work.job.write.table)
     if work.job.is_incremental:
@@ -88,21 +116,22 @@ def _written(work: Workplace, spark: SparkSession, frames: dict[str, DataFrame])
             name: check(Arrived(frames[name].withColumns(beside)), source.contract, missing=missing).accepted,
         }
     try:
-        produced = work.transform(**frames) if work.transform else next(iter(frames.values()))
-        holds(produced, spec)
+        produced = renamed(work.transform(**frames) if work.transform else next(iter(frames.values())), spec)
+        fit = fits(produced, spec, target)
     except LakehouseError:
         raise
     except Exception as error:
         # a plan says what it cannot know, and why
         yield f"  write {target.name}: unknown, as transform() does not take these columns: {first_line(error)}"
         return
-    if head(spark, target) is None:
-        columns = ", ".join(f"{field.name} {field.dataType.simpleString()}" for field in produced.schema.fields)
+    if fit.found is None:
+        columns = ", ".join(f"{field.name} {field.dataType.simpleString()}" for field in fit.after.fields)
         yield f"  create {target.name} ({spec.mode}): {columns}"
         return
-    same_layout(layout(spark, target), spec, target)
-    table = read_table(spark, target).schema
-    after = aligned(produced, table, spec, target).schema
-    new = [f"{field.name} {field.dataType.simpleString()}" for field in after.fields[len(table.fields) :]]
-    grown = f"columns added: {', '.join(new)}" if new else "its columns as they are"
-    yield f"  write {target.name} ({spec.mode}), {grown}"
+    new = [f"{one.path} {one.rows.simpleString()}" for one in fit.differences if one.kind == "new" and one.rows]
+    wider = [one.path for one in fit.differences if one.kind == "wider"]
+    grown = [f"columns added: {', '.join(new)}"] if new else []
+    grown += [f"types that grow: {', '.join(wider)}"] if wider else []
+    yield f"  write {target.name} ({spec.mode}), {'; '.join(grown) or 'its columns as they are'}"
+    for statement in fit.alterations:
+        yield f"    before it: {statement}"

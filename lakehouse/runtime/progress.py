@@ -9,13 +9,17 @@ from rich.console import Console
 from rich.markup import escape
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from rich.status import Status
 
     from lakehouse.publish.ledger import Rows
     from lakehouse.runtime.batch import Outcome
+    from lakehouse.runtime.maintain import Cared
     from lakehouse.runtime.result import RunResult
     from lakehouse.runtime.workplace import Workplace
 
+_ANEW, _SIDES = ("files", "bytes"), ("_before", "_after")
 _WAY_IN = ("read", "accepted", "quarantined", "dropped")
 
 
@@ -65,3 +69,20 @@ def told(rows: Rows) -> str:
         return ", ".join(f"{name} {counts[name]:,}" for name in names if counts[name]) or "none"
 
     return f"{listed(list(_WAY_IN))} -> {listed([name for name in counts if name not in _WAY_IN])}"
+
+
+def cared_for(cared: Cared) -> Iterator[str]:
+    """What maintenance did to a table, a line for each step."""
+    yield cared.table.name
+    for step in cared.steps:
+        yield f"  {step.step:<8} {step.status:<8} {'; '.join(filter(None, (_counted(step.counts), step.why)))}"
+    if cared.error:
+        yield f"  failed: {cared.error.code}"
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    """What a step counted; of what it wrote anew, before and after."""
+    anew = (unit for unit in _ANEW if f"{unit}_before" in counts)
+    parts = [f"{counts[f'{unit}_before']:,} {unit} -> {counts[f'{unit}_after']:,}" for unit in anew]
+    others = {name: count for name, count in counts.items() if count and not name.endswith(_SIDES)}
+    return ", ".join([*parts, *(f"{count:,} {name.replace('_', ' ')}" for name, count in others.items())])

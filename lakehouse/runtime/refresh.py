@@ -10,7 +10,7 @@ from lakehouse.errors import CommitMissingError, ConfigError, SourceEmptyError
 from lakehouse.lake.batch import Identity
 from lakehouse.lake.frame import literal
 from lakehouse.lake.storage import local
-from lakehouse.lake.table import Table, commits, exists, head, layout, read_table
+from lakehouse.lake.table import AUXILIARY, Table, commits, exists, head, layout, read_table
 from lakehouse.runtime import stream
 
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ def run(work: Workplace, spark: SparkSession, target: Table, done: Callable[[Out
         _clear(beside)
         message = f"{work.job.job}: there is nothing to rebuild {target.name} from; it stays as it is"
         raise SourceEmptyError(message, hint="look into the quarantine: no row of the source was accepted")
+    # what is remembered goes with the table, also where that is nothing
+    (beside.folders[0] / AUXILIARY).mkdir(exist_ok=True)
     identity = Identity(work.job.job, work.run_id, str(beside.checkpoint.id(spark)), 0)
     shape = layout(spark, beside.table)
     frame = read_table(spark, beside.table, rebuilt.version)
@@ -94,9 +96,18 @@ def finish(work: Workplace, spark: SparkSession, target: Table) -> None:
         quarantine, old = work.lake.quarantine(target.name), work.lake.checkpoint(work.job.job).id(spark)
         if old and exists(spark, quarantine):
             spark.sql(f"DELETE FROM {quarantine.sql} WHERE stream = {literal(old)}")  # noqa: S608 -- quoted
+        _take_memory(beside, target)
         shutil.rmtree(beside.replaces, ignore_errors=True)
         beside.folders[1].replace(beside.replaces)
     _clear(beside)
+
+
+def _take_memory(beside: _Beside, target: Table) -> None:
+    """Put what the rebuilt table remembers in the place of what the old one did, unless that is done already."""
+    new, place = beside.folders[0] / AUXILIARY, local(target.path)
+    if place is not None and new.is_dir():
+        shutil.rmtree(place / AUXILIARY, ignore_errors=True)
+        new.replace(place / AUXILIARY)
 
 
 def _clear(beside: _Beside) -> None:

@@ -40,14 +40,6 @@ class RunResult:
 
     def as_json(self) -> dict[str, Any]:
         """The object that ``lakehouse run --json`` prints."""
-        error = None
-        if self.error:
-            error = {
-                "code": self.error.code,
-                "message": self.error.message,
-                "hint": self.error.hint,
-                "retryable": self.error.retryable,
-            }
         return {
             "job": self.job,
             "run_id": self.run_id,
@@ -56,8 +48,15 @@ class RunResult:
             "rows": asdict(self.rows),
             "target": asdict(self.target),
             "seconds": round(self.seconds, 3),
-            "error": error,
+            "error": told(self.error),
         }
+
+
+def told(error: LakehouseError | None) -> dict[str, Any] | None:
+    """An error as the object that every ``--json`` prints of it."""
+    if error is None:
+        return None
+    return {"code": error.code, "message": error.message, "hint": error.hint, "retryable": error.retryable}
 
 
 def not_begun(job: str, error: LakehouseError) -> RunResult:

@@ -21,7 +21,7 @@ from lakehouse.lake.batch import Identity
 from lakehouse.lake.storage import FileEntry, entries, list_files, local
 from lakehouse.lake.table import exists
 from lakehouse.read import files, tables
-from lakehouse.runtime.batch import Incoming, pinned, process
+from lakehouse.runtime.batch import Incoming, explained, pinned, process
 from lakehouse.spec.source import FilesSource
 
 if TYPE_CHECKING:
@@ -33,12 +33,58 @@ if TYPE_CHECKING:
     from lakehouse.lake.table import Table
     from lakehouse.runtime.batch import Outcome
     from lakehouse.runtime.workplace import Workplace
+    from lakehouse.write.commit import WriteResult
+
+
+def explain(work: Workplace, spark: SparkSession, target: Table, checkpoint: Checkpoint) -> WriteResult | None:
+    """What the next batch would do to the target; None where there is none. The checkpoint is a copy, to be used up."""
+    planned: list[WriteResult] = []
+
+    def look(batch: DataFrame, number: int) -> None:
+        incoming, inputs = _incoming(work, batch, number, checkpoint)
+        identity = Identity(work.job.job, work.run_id, "plan", number, inputs={incoming.name: inputs})
+        versions = pinned(work, batch.sparkSession, identity, may_be_replay=False)
+        planned.append(explained(work, batch.sparkSession, identity, versions, incoming, target=target))
+        raise _EnoughError
+
+    try:
+        _stream(work, spark, target, checkpoint, look)
+    except _EnoughError:
+        return planned[0]
+    return None
+
+
+class _EnoughError(Exception):
+    """The first batch is all that was wanted."""
 
 
 def run(
     work: Workplace, spark: SparkSession, target: Table, checkpoint: Checkpoint, done: Callable[[Outcome], None]
 ) -> None:
     """Run every batch that is due.
+
+    Raises:
+        LakehouseError: what a batch raised; the batches before it stay, and it is run again next time.
+    """
+    pending = checkpoint.pending(spark)
+
+    def each(batch: DataFrame, number: int) -> None:
+        done(_one(work, batch, number, target, checkpoint, may_be_replay=number == pending))
+
+    if checkpoint.wrote(spark) and not exists(spark, target):
+        message = f"{checkpoint.path} has read what made {target.name}, which is not there any more"
+        raise CheckpointError(message, hint="put the table back, or build it anew with --full-refresh")
+    _stream(work, spark, target, checkpoint, each)
+
+
+def _stream(
+    work: Workplace,
+    spark: SparkSession,
+    target: Table,
+    checkpoint: Checkpoint,
+    each: Callable[[DataFrame, int], None],
+) -> None:
+    """Hand over every batch that is due.
 
     Raises:
         LakehouseError: what a batch raised; the batches before it stay, and it is run again next time.
@@ -51,21 +97,17 @@ def run(
     else:
         frame = tables.stream(spark, work.lake.table(where), source)
     checkpoint.claim(spark, {"job": work.job.job, "source": where, "target": target.name})
-    if checkpoint.wrote(spark) and not exists(spark, target):
-        message = f"{checkpoint.path} has read what made {target.name}, which is not there any more"
-        raise CheckpointError(message, hint="put the table back, or build it anew with --full-refresh")
     failures: list[Exception] = []
-    pending = checkpoint.pending(spark)
 
-    def each(batch: DataFrame, number: int) -> None:
+    def noted(batch: DataFrame, number: int) -> None:
         try:
-            done(_one(work, batch, number, target, checkpoint, may_be_replay=number == pending))
+            each(batch, number)
         except Exception as failure:
             failures.append(failure)
             raise
 
     query = (
-        frame.writeStream.foreachBatch(each)
+        frame.writeStream.foreachBatch(noted)
         .queryName(f"{work.job.job} {work.run_id}")
         .option("checkpointLocation", checkpoint.path)
         .trigger(availableNow=True)

@@ -8,7 +8,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.lake.batch import Identity
-from lakehouse.lake.table import head
+from lakehouse.lake.table import commits
+from lakehouse.maintain.commit import MOVES
 from lakehouse.runtime.batch import pinned, process
 from lakehouse.write.commit import earlier
 
@@ -31,13 +32,25 @@ def run(
     """
     identity = Identity(work.job.job, work.run_id, "", 0, incremental=False)
     versions = pinned(work, spark, identity, may_be_replay=False)
-    # a table that was made anew may be at the same version: the time of its commit tells
-    ages = {name: head(spark, work.lake.table(source.table)) for name, source in work.job.statics.items()}
-    seen = {name: (versions[name], newest.at if newest else "") for name, newest in ages.items()}
+    seen = {
+        name: _changed(spark, work.lake.table(source.table), versions[name])
+        for name, source in work.job.statics.items()
+    }
     identity = Identity(work.job.job, work.run_id, f"static/{_digest(work, seen)}", 0, incremental=False)
     if not again and earlier(spark, target, identity):
         return
     done(process(work, spark, identity, versions, None, target=target, may_be_replay=False))
+
+
+def _changed(spark: SparkSession, table: Table, version: int) -> tuple[int, str]:
+    """The commit that made the table's rows what they are at a version, passing over what only moved them.
+
+    A table that was made anew may be at the same version, so the time of the commit tells, too.
+    """
+    for commit in commits(spark, table, 100):
+        if commit.version <= version and commit.operation not in MOVES:
+            return commit.version, commit.at
+    return version, ""
 
 
 def _digest(work: Workplace, versions: Mapping[str, tuple[int, str]]) -> str:

@@ -75,11 +75,18 @@ def prepare(
     code = transform or load_transform(project, name)
     if code is not None:
         check_parameters(spec, inspect.signature(code), where=name)
-    settings = {
-        key: resolved(value, f"spark.{key}") if isinstance(value, str) else str(value).lower()
-        for key, value in place.spark.items()
-    }
+    settings = _settings(place, known)
     return Workplace(project, spec, place, Lake(lake_root, place.catalog), code, settings, folders)
+
+
+def _settings(env: Env, params: Mapping[str, str]) -> dict[str, str]:
+    """Spark's settings of the environment, as Spark takes them."""
+    return {
+        key: resolve(value, params=params, environ=os.environ, field=f"spark.{key}")
+        if isinstance(value, str)
+        else str(value).lower()
+        for key, value in env.spark.items()
+    }
 
 
 def _parameters(job: Job, env: Env, given: Mapping[str, str]) -> dict[str, str]:
@@ -104,6 +111,16 @@ def lake_of(env: str | None = None, lake: str | None = None) -> Lake:
     project = Project.around(Path.cwd())
     place = project.env(env)
     return Lake(_lake_root(project, place, lake, place.params), place.catalog)
+
+
+def surroundings(project: Project, env: str | None = None, lake: str | None = None) -> tuple[Lake, dict[str, str]]:
+    """The lake of a project and the settings of its environment, for what is no job's.
+
+    Raises:
+        ConfigError: there is no such environment, or it refers to what nothing defines.
+    """
+    place = project.env(env)
+    return Lake(_lake_root(project, place, lake, place.params), place.catalog), _settings(place, place.params)
 
 
 def _lake_root(project: Project, env: Env, lake: str | None, params: Mapping[str, str]) -> str:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lakehouse.write.append import append
-from lakehouse.write.overwrite import overwrite
-from lakehouse.write.scd1 import scd1
+from lakehouse.write import append, overwrite, scd1, scd2, snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,18 +14,33 @@ if TYPE_CHECKING:
     from lakehouse.lake.batch import Identity
     from lakehouse.lake.table import Table
     from lakehouse.spec.write import Write
-    from lakehouse.write.commit import WriteResult
+    from lakehouse.write.commit import Plan, WriteResult
 
-WRITERS: dict[str, Callable[..., WriteResult]] = {"append": append, "overwrite": overwrite, "scd1": scd1}
+WRITERS: dict[str, Callable[..., Plan]] = {
+    "append": append.plan,
+    "overwrite": overwrite.plan,
+    "scd1": scd1.plan,
+    "scd2": scd2.plan,
+    "snapshot": snapshot.plan,
+}
 
 
-def write(batch: DataFrame, spec: Write, *, target: Table, identity: Identity, about: str = "") -> WriteResult:
-    """Bring the rows of one batch into the target, in one commit or in none where nothing changes.
+def plan(batch: DataFrame, spec: Write, *, target: Table, identity: Identity, about: str = "") -> Plan:
+    """What the rows of one batch will do to the target; it is made if it is not there, and nothing is written to it.
 
     The frame must give the same rows whenever it is evaluated, and its keys must not be NULL.
 
     Raises:
         WriteError: the rows do not fit the table; the message says which column, and nothing was written.
-        ImbalanceError: the commit did something else than was planned.
     """
     return WRITERS[spec.mode](batch, spec, target, identity, about)
+
+
+def write(batch: DataFrame, spec: Write, *, target: Table, identity: Identity, about: str = "") -> WriteResult:
+    """Bring the rows of one batch into the target, in one commit or in none where nothing changes.
+
+    Raises:
+        WriteError: the rows do not fit the table; the message says which column, and nothing was written.
+        ImbalanceError: the commit did something else than was planned.
+    """
+    return plan(batch, spec, target=target, identity=identity, about=about).commit(batch.sparkSession)

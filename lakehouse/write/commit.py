@@ -1,31 +1,42 @@
-"""What every mode does around its own commit: the target is made or held against the rows, the commit is read back."""
+"""What every mode does around its own commit: plan it, make it by the cheapest way, read it back, mend it."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
+from uuid import uuid4
 
-from lakehouse.errors import (
-    CheckpointError,
-    CommitMissingError,
-)
+from lakehouse.errors import CheckpointError, CommitMissingError, ImbalanceError
+from lakehouse.lake.frame import sql_path
 from lakehouse.lake.table import Commit, commits
+from lakehouse.write.evolve import refused
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from pyspark.sql import DataFrame, SparkSession
 
     from lakehouse.lake.batch import Identity
     from lakehouse.lake.table import Table
 
-STEP = "target"
+STEP, REPAIR = "target", "repair"
+
+THERE, NEW = "__t", "__s"
+"""What a statement calls the table and the rows: no column of a job has such a name, which would come first."""
+_FATES = ("inserted", "updated", "deleted", "unchanged", "superseded", "duplicates", "rejected")
+
+Strategy = Literal["nothing", "append", "replace_on", "merge", "overwrite"]
 
 
 @dataclass(frozen=True)
 class WriteResult:
     """What became of the rows of a batch, and what the commit did to the table.
 
-    Every row is counted once in the first six. ``rows_added`` and ``rows_removed`` are what Delta reports of the
+    Every row is counted once in the first seven. ``rows_added`` and ``rows_removed`` are what Delta reports of the
     commit. ``version`` is the table's after the write, which is the one before it where nothing changed.
+    ``strategy`` is how the commit was made, and ``why``.
     """
 
     inserted: int = 0
@@ -34,20 +45,64 @@ class WriteResult:
     unchanged: int = 0
     superseded: int = 0
     duplicates: int = 0
+    rejected: int = 0
     rows_added: int = 0
     rows_removed: int = 0
     version: int | None = None
     replayed: bool = False
+    strategy: str = field(default="nothing", compare=False)
+    why: str = field(default="", compare=False)
 
     @property
     def rows(self) -> int:
         """All rows of the batch."""
-        return self.inserted + self.updated + self.deleted + self.unchanged + self.superseded + self.duplicates
+        return sum(getattr(self, fate) for fate in _FATES)
 
     @property
     def is_empty(self) -> bool:
         """Whether the table is as it was."""
         return not self.rows_added and not self.rows_removed
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a batch will do to its target: every row's fate is known, and nothing is written yet.
+
+    ``make`` makes the one commit with the options that it is given; ``remember`` keeps events aside before it; ``mend``
+    makes good what the commit did to rows that another writer changed between the look at the table and the commit:
+    it is given the version of that commit, and says how many rows it added and removed by a second one.
+    ``rejected`` are rows for the quarantine.
+    """
+
+    target: Table
+    identity: Identity
+    before: Commit
+    planned: WriteResult
+    make: Callable[[Mapping[str, str]], None]
+    remember: Callable[[], None] | None = None
+    mend: Callable[[int, Mapping[str, str]], tuple[int, int]] | None = None
+    rejected: DataFrame | None = None
+
+    @classmethod
+    def nothing(cls, target: Table, identity: Identity, before: Commit | None) -> Plan:
+        """A batch without a row."""
+        planned = WriteResult(version=before.version if before else None)
+        return cls(target, identity, before or Commit(-1, ""), planned, make=lambda _: None)
+
+    def commit(self, spark: SparkSession) -> WriteResult:
+        """Do it.
+
+        Raises:
+            CommitMissingError: the table has no commit of this batch afterwards.
+            ImbalanceError: the commit added or removed another number of rows than was planned.
+        """
+        if self.remember:
+            self.remember()
+        if self.planned.is_empty:
+            return self.planned
+        with refused(self.target):
+            self.make(self.identity.options(STEP, note(self.planned), once=self.identity.incremental))
+        return _read_back(spark, self)
 
 
 def earlier(spark: SparkSession, target: Table, identity: Identity, *, among: int = 100) -> Commit | None:
@@ -77,56 +132,131 @@ def _same_inputs(commit: Commit, target: Table, identity: Identity) -> None:
             raise CheckpointError(message, hint=hint)
 
 
-def read_back(batch: DataFrame, target: Table, identity: Identity, before: Commit) -> WriteResult:
-    """The commit as it stands in the table's log, held against the plan that it notes.
+def _read_back(spark: SparkSession, plan: Plan) -> WriteResult:
+    """The commit as it stands in the table's log, held against the plan, and mended where others wrote meanwhile.
 
     A write that Delta skipped returns like one that it made, so only the log can tell.
-
-    Raises:
-        CommitMissingError: there is no commit of this batch.
-        ImbalanceError: it added or removed another number of rows than was planned.
     """
-    spark = batch.sparkSession
-    found = next(
-        (
-            commit
-            for commit in commits(spark, target, 20)
-            if commit.version > before.version and identity.made(commit.note, STEP)
-        ),
-        None,
-    )
+    since = [commit for commit in commits(spark, plan.target, 100) if commit.version > plan.before.version]
+    found = next((commit for commit in since if plan.identity.made(commit.note, STEP)), None)
     if found is None:
-        if replay := earlier(spark, target, identity, among=1_000_000):
+        if replay := earlier(spark, plan.target, plan.identity, among=1_000_000):
             return result(replay, replayed=True)
-        message = f"{target.name}: batch {identity.batch} was written, yet the table has no commit of it"
+        message = f"{plan.target.name}: batch {plan.identity.batch} was written, yet the table has no commit of it"
         raise CommitMissingError(
             message, hint="Delta skips a transaction id that it has seen; was the checkpoint replaced by an older copy?"
         )
-    return result(found)
+    made = result(found)
+    foreign = [commit for commit in since if commit.version < found.version and commit.changes_rows]
+    if foreign and plan.mend:
+        added, removed = plan.mend(found.version, plan.identity.options(REPAIR, {}, once=False))
+        newest = commits(spark, plan.target, 1)[0]
+        made = replace(
+            made, rows_added=made.rows_added + added, rows_removed=made.rows_removed + removed, version=newest.version
+        )
+    elif (made.rows_added, made.rows_removed) != (plan.planned.rows_added, plan.planned.rows_removed):
+        message = (
+            f"{plan.target.name}: {plan.planned.rows_added} rows were to be added and {plan.planned.rows_removed} "
+            f"removed, the commit added {made.rows_added} and removed {made.rows_removed}"
+        )
+        raise ImbalanceError(message)
+    return made
 
 
 def note(planned: WriteResult) -> dict[str, object]:
     """What a commit says of itself."""
-    return {"counts": {name: value for name, value in asdict(planned).items() if name not in ("version", "replayed")}}
+    told = asdict(planned)
+    strategy = {name: told.pop(name) for name in ("strategy", "why")}
+    return {"counts": {name: told[name] for name in told if name not in ("version", "replayed")}, **strategy}
 
 
 def result(commit: Commit, *, replayed: bool = False) -> WriteResult:
     """What a commit of this library did: the rows' fates from its note, the table's change from Delta's own metrics."""
-    counts = commit.note["counts"]
-    known = {name: counts[name] for name in ("inserted", "updated", "deleted", "unchanged", "superseded", "duplicates")}
-    # Delta counts the rows that it only moved as written, too
-    added = commit.metrics.get("numOutputRows", 0) - commit.metrics.get("numCopiedRows", 0)
-    # and says nothing of rows where a commit does no more than remove files
-    only_removed = counts["rows_removed"] if commit.metrics.get("numRemovedFiles") else 0
+    counts, metrics = commit.note["counts"], commit.metrics
+    known = {name: counts[name] for name in _FATES if name in counts}
+    if commit.operation == "MERGE":
+        inserted, updated, deleted = (
+            metrics.get(f"numTargetRows{change}", 0) for change in ("Inserted", "Updated", "Deleted")
+        )
+        added, removed = inserted + updated, deleted + updated
+    else:
+        # Delta counts the rows that it only moved as written, too
+        added = metrics.get("numOutputRows", 0) - metrics.get("numCopiedRows", 0)
+        # and says nothing of rows where a commit does no more than remove files
+        only_removed = counts["rows_removed"] if metrics.get("numRemovedFiles") else 0
+        removed = metrics.get("numDeletedRows", only_removed)
     return WriteResult(
         **known,
         rows_added=added,
-        rows_removed=commit.metrics.get("numDeletedRows", only_removed),
+        rows_removed=removed,
         version=commit.version,
         replayed=replayed,
+        strategy=commit.note.get("strategy", ""),
+        why=commit.note.get("why", ""),
     )
 
 
 def files_for(rows: int) -> int:
     """How many files a write of so many rows should make."""
-    return max(1, -(-rows // 2_000_000))
+    return max(1, -(-rows // 500_000))
+
+
+def append(rows: DataFrame, target: Table, options: Mapping[str, str]) -> None:
+    """Add rows."""
+    rows.write.format("delta").mode("append").options(**options).save(target.path)
+
+
+def replace_on(rows: DataFrame, target: Table, options: Mapping[str, str], *, same: Sequence[str], where: str) -> None:
+    """Delete the rows that are the same as one of these by the columns ``same``, and add these, in one commit.
+
+    ``where`` is a condition on the table (as ``__t``) that is true for all of them, or empty.
+    """
+    pairs = [f"{THERE}.{sql_path(rows, name)} <=> {NEW}.{sql_path(rows, name)}" for name in same]
+    condition = " AND ".join([*pairs, *([where] if where else [])])
+    writer = rows.alias(NEW).write.format("delta").mode("overwrite").options(**options)
+    writer.option("replaceOn", condition).option("targetAlias", THERE).save(target.path)
+
+
+def merge(
+    rows: DataFrame, target: Table, options: Mapping[str, str], *, same: Sequence[str], where: str, gone: str
+) -> None:
+    """Bring the rows in, and take out those for which ``gone`` (a column of the engine's) is true, in one MERGE."""
+    spark = rows.sparkSession
+    if options.get("mergeSchema"):
+        # with schema evolution MERGE would make a column of what says which rows go
+        rows.drop(gone).limit(0).write.format("delta").mode("append").option("mergeSchema", "true").save(target.path)
+    pairs = [f"{THERE}.{sql_path(rows, name)} <=> {NEW}.{sql_path(rows, name)}" for name in same]
+    condition = " AND ".join([*pairs, *([where] if where else [])])
+    view = f"lakehouse_{uuid4().hex}"
+    rows.createOrReplaceTempView(view)
+    try:
+        with _as_settings(spark, options):
+            spark.sql(
+                f"MERGE INTO {target.sql} AS {THERE} USING {view} AS {NEW} ON {condition} "
+                f"WHEN MATCHED AND {NEW}.{gone} THEN DELETE WHEN MATCHED THEN UPDATE SET * "
+                f"WHEN NOT MATCHED AND NOT {NEW}.{gone} THEN INSERT *"
+            )
+    finally:
+        spark.catalog.dropTempView(view)
+
+
+@contextmanager
+def _as_settings(spark: SparkSession, options: Mapping[str, str]) -> Iterator[None]:
+    """The options of a write as the session's settings, which is where MERGE looks for them.
+
+    They stay set until they are unset, and a later statement with the same transaction id does nothing.
+    """
+    prefix = "spark.databricks.delta."
+    names = {
+        "userMetadata": f"{prefix}commitInfo.userMetadata",
+        "txnAppId": f"{prefix}write.txnAppId",
+        "txnVersion": f"{prefix}write.txnVersion",
+    }
+    chosen = {names[name]: value for name, value in options.items() if name in names}
+    try:
+        for name, value in chosen.items():
+            spark.conf.set(name, value)
+        yield
+    finally:
+        for name in chosen:
+            spark.conf.unset(name)

@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
+from lakehouse.errors import WriteError
 from lakehouse.lake.batch import SOURCE
 from lakehouse.lake.frame import col, literal, materialise, quoted, row_hash
 from lakehouse.lake.table import read_table
-from lakehouse.write.commit import STEP, WriteResult, files_for, note, read_back
+from lakehouse.write.commit import Plan, WriteResult, files_for
+from lakehouse.write.events import flag
 from lakehouse.write.evolve import fitted, grown
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pyspark.sql import DataFrame, Row
 
     from lakehouse.lake.batch import Identity
@@ -24,29 +28,50 @@ _MOST_PARTITIONS = 1000
 """Changed partitions that are named one by one; beyond that the whole table is written."""
 
 
-def overwrite(batch: DataFrame, spec: OverwriteWrite, target: Table, identity: Identity, about: str) -> WriteResult:
+def plan(batch: DataFrame, spec: OverwriteWrite, target: Table, identity: Identity, about: str) -> Plan:
     """Replace the partitions whose rows differ (the whole table where it has none), and those that are no more."""
     batch, before, options = fitted(batch, spec, target, about)
-    differences = materialise(_differences(batch, read_table(batch.sparkSession, target), spec))
+    held = read_table(batch.sparkSession, target)
+    if spec.replace_where:
+        _all_within(batch, spec)
+        held = held.where(spec.replace_where)
+    differences = materialise(_differences(batch, held, spec))
     total = differences.agg(*[F.coalesce(F.sum(side), F.lit(0)).alias(side) for side in ("new", "old")]).collect()[0]
     changed = differences.where("changed").limit(_MOST_PARTITIONS + 1).collect()
-    by_name = bool(spec.partition_by) and len(changed) <= _MOST_PARTITIONS
-    added = sum(row.new for row in changed) if by_name or not changed else total.new
-    removed = sum(row.old for row in changed) if by_name or not changed else total.old
+    by_name = bool(changed and spec.partition_by) and not spec.replace_where and len(changed) <= _MOST_PARTITIONS
+    added = sum(row.new for row in changed) if by_name else total.new if changed else 0
+    removed = sum(row.old for row in changed) if by_name else total.old if changed else 0
     planned = WriteResult(
-        inserted=added, unchanged=total.new - added, rows_added=added, rows_removed=removed, version=before.version
+        inserted=added,
+        unchanged=total.new - added,
+        rows_added=added,
+        rows_removed=removed,
+        version=before.version,
+        strategy="overwrite" if changed else "nothing",
+        why=f"{len(changed):,} partitions differ" if by_name else "its rows differ" if changed else "nothing changes",
     )
-    if not changed:
-        return planned
-    predicate = _predicate(changed, spec, batch) if by_name else "true"
+    predicate = _predicate(changed, spec, batch) if by_name else spec.replace_where or "true"
     written = batch.where(predicate)
     if not spec.partition_by:
         written = written.coalesce(files_for(added))
-    noted = identity.options(STEP, note(planned), once=identity.incremental)
-    written.write.format("delta").mode("overwrite").option("replaceWhere", predicate).options(**options, **noted).save(
-        target.path
-    )
-    return read_back(batch, target, identity, before)
+
+    def make(more: Mapping[str, str]) -> None:
+        writer = written.write.format("delta").mode("overwrite").option("replaceWhere", predicate)
+        writer.options(**options, **more).save(target.path)
+
+    return Plan(target, identity, before, planned, make)
+
+
+def _all_within(batch: DataFrame, spec: OverwriteWrite) -> None:
+    """Hold the rows against ``replace_where``.
+
+    Raises:
+        WriteError: it is no condition on the table's columns, or a row lies outside of it.
+    """
+    inside = flag(batch, spec.replace_where, spec.table, "replace_where")
+    if outside := batch.where(~inside).count():
+        message = f"{spec.table}: {outside:,} rows are outside of replace_where: {spec.replace_where}"
+        raise WriteError(message, hint="filter them in transform(), or widen replace_where")
 
 
 def _differences(batch: DataFrame, target: DataFrame, spec: OverwriteWrite) -> DataFrame:

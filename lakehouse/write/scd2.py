@@ -1,0 +1,459 @@
+"""SCD2: every version of a key, half-open, whatever order the events come in.
+
+For each key of the batch all its events are laid on one timeline: those of the batch, those that the table's versions
+began with, the ends of versions, and those that the auxiliary table remembers because they show in no version. The
+versions are made of it anew, and what differs from the table's is written: so a late event is folded as if it had come
+in time. The method is that of AUTO CDC in Spark Declarative Pipelines, which reconciles intervals per key, too.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from functools import partial, reduce
+from typing import TYPE_CHECKING, Any
+
+from pyspark.sql import Window
+from pyspark.sql import functions as F
+from pyspark.sql.types import MapType, StructType
+
+from lakehouse.errors import KeyMissingError, WriteError
+from lakehouse.lake.batch import CODE, SOURCE
+from lakehouse.lake.frame import as_json, col, materialise, path, row_hash, sql_type
+from lakehouse.lake.table import read_table
+from lakehouse.write import auxiliary
+from lakehouse.write.change import PUT, REMOVE, Change, Reach, reach
+from lakehouse.write.commit import Plan, WriteResult
+from lakehouse.write.events import (
+    ACTION,
+    DELETED,
+    EVENT,
+    FATE,
+    KIND,
+    OLD,
+    RANK,
+    REMEMBER,
+    TRUNCATE,
+    Size,
+    flag,
+    keys,
+    names,
+    of_keys,
+    order,
+    sized,
+    within,
+)
+from lakehouse.write.evolve import fitted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pyspark.sql import Column, DataFrame, Row
+
+    from lakehouse.lake.batch import Identity
+    from lakehouse.lake.table import Table
+    from lakehouse.spec.write import Scd2Write
+
+ORIGIN = "__origin"
+_BATCH, _KEPT, _VERSION, _SHOWN = 3, 2, 1, 0
+"""Where an event of a timeline is from; ``_SHOWN`` is none, but a version that is there."""
+_LATE, _KNOWN, _START, _END, _RUN = "__late", "__known", "__start", "__end", "__run"
+_TRACKED, _BEFORE, _OWN = "__tracked", "__before", "__own"
+
+
+def plan(batch: DataFrame, spec: Scd2Write, target: Table, identity: Identity, about: str) -> Plan:
+    """Make the versions of the batch's keys anew; only those that differ from the table's are written."""
+    spark = batch.sparkSession
+    gone = flag(batch, spec.apply_as_deletes, spec.table, "apply_as_deletes")
+    sequence = _sequence(batch, spec)
+    batch = batch.withColumns({DELETED: gone, TRUNCATE: F.lit(False), "__sequence": sequence})
+    batch = with_versions(batch.drop(*spec.except_columns), spec)
+    # the table has the sequence in valid_from, whether or not it keeps the columns of it
+    batch, before, options = fitted(batch, spec.model_copy(update={"sequence_by": (spec.valid_from,)}), target, about)
+    size = sized(batch, spec.keys)
+    held = None if before.is_empty_table else read_table(spark, target)
+    near = Reach() if held is None else reach(batch, target, spec, size, before)
+    if near and held is not None and (condition := within(size, spec.keys, held)):
+        held = held.where(condition)
+    fold = Fold(batch, spec, size, held, held, auxiliary.recalled(spark, target, identity))
+    return planned(fold, target, identity, before, options, near=near)
+
+
+def planned(
+    fold: Fold,
+    target: Table,
+    identity: Identity,
+    before: Any,
+    options: Mapping[str, str],
+    *,
+    near: Reach,
+    also: DataFrame | None = None,
+) -> Plan:
+    """What a fold will do to the target. ``also`` are rows to remember besides the events that show in no version."""
+    spec = fold.spec
+    judged = materialise(fold.judged())
+    found = judged.groupBy(FATE, ACTION, F.col(OLD).isNotNull().alias(OLD), REMEMBER).count().collect()
+    fates: Counter[str] = Counter()
+    for row in found:
+        fates[row[FATE]] += row["count"]
+    put, replaced, gone = counted(found)
+    aside = any(row[REMEMBER] for row in found)
+    told: dict[str, Any] = {fate: count for fate, count in fates.items() if fate}
+    change = Change(judged.drop(OLD), [*spec.keys, spec.valid_from], put, replaced, gone)
+    strategy, why = change.strategy(spec.strategy, near.told)
+    counts = WriteResult(
+        **told, rows_added=put, rows_removed=replaced + gone, version=before.version, strategy=strategy, why=why
+    )
+    own = [F.col(_OWN)[name].alias(name) for name in fold.columns]
+    parts = [
+        judged.where(REMEMBER).select(*own, *names(len(spec.keys)), EVENT, F.lit(auxiliary.EVENT_KIND).alias(KIND))
+    ]
+    if not fold.remembers:
+        aside, parts = False, []
+    if also is not None:
+        aside, parts = True, [*parts, also]
+    kept = reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), parts) if parts else None
+    return Plan(
+        target,
+        identity,
+        before,
+        counts,
+        make=lambda more: change.make(
+            strategy, target, {**options, **more}, where=near.where, flat=not spec.partition_by
+        ),
+        remember=(
+            partial(auxiliary.remember, kept, target, identity, spec, kept=fold.columns if fold.remembers else ())
+            if kept is not None and aside
+            else None
+        ),
+        mend=partial(_mend, fold, target),
+        rejected=judged.where(F.col(FATE) == "rejected") if told.get("rejected") else None,
+    )
+
+
+def counted(found: Sequence[Row]) -> tuple[int, int, int]:
+    """How many rows are put in, how many of them take the place of another, and how many are taken out."""
+    put = sum(row["count"] for row in found if row[ACTION] == PUT)
+    replaced = sum(row["count"] for row in found if row[ACTION] == PUT and row[OLD])
+    return put, replaced, sum(row["count"] for row in found if row[ACTION] == REMOVE)
+
+
+def _sequence(batch: DataFrame, spec: Scd2Write) -> Column:
+    """The sequence as one value: that of the column, or a struct of several."""
+    try:
+        parts = [path(batch, name) for name in spec.sequence_by]
+    except KeyMissingError as error:
+        message = f"{spec.table}: sequence_by: {error}"
+        raise KeyMissingError(message) from None
+    if len(parts) == 1:
+        return parts[0]
+    return F.struct(*[part.alias(name.split(".")[-1]) for part, name in zip(parts, spec.sequence_by, strict=True)])
+
+
+def with_versions(batch: DataFrame, spec: Scd2Write) -> DataFrame:
+    """The batch with the columns of a version, which it may not have itself.
+
+    Raises:
+        WriteError: it has one of that name.
+    """
+    known = {name.lower() for name in batch.columns}
+    for name in (spec.valid_from, spec.valid_to, spec.is_current):
+        if name.lower() in known:
+            message = f"{spec.table}: the rows have a column {name}, which is what the write calls one of its own"
+            raise WriteError(message, hint="give the version's columns other names: valid_from, valid_to, is_current")
+    start = F.col("__sequence")
+    return batch.withColumns(
+        {
+            spec.valid_from: start,
+            spec.valid_to: F.when(F.lit(False), start),
+            spec.is_current: F.lit(True),
+        }
+    ).drop("__sequence")
+
+
+@dataclass(frozen=True)
+class Fold:
+    """The events of a batch, and what is known of their keys.
+
+    ``batch`` has the table's columns, ``__deleted``, and its sequence in ``valid_from``. The events of ``held`` are
+    known, and the versions made of all are compared with those of ``shown``: one table, unless a commit is mended.
+    ``more`` are events that are known otherwise. ``whole_table``: they are of all keys, and not only of the batch's.
+    ``remembers``: the events that show in no version are kept aside; without it they can be told from what is there.
+    """
+
+    batch: DataFrame
+    spec: Scd2Write
+    size: Size
+    held: DataFrame | None
+    shown: DataFrame | None
+    remembered: DataFrame | None
+    more: DataFrame | None = None
+    whole_table: bool = False
+    remembers: bool = True
+
+    @property
+    def columns(self) -> list[str]:
+        """The table's columns but those of a version."""
+        own = {self.spec.valid_from, self.spec.valid_to, self.spec.is_current}
+        return [name for name in self.batch.columns if name not in own and not name.startswith("__")]
+
+    @property
+    def untracked(self) -> list[str]:
+        """The columns that change in place."""
+        spec = self.spec
+        fixed = {name.lower().split(".")[0] for name in (*spec.keys, *spec.sequence_by)} | {SOURCE}
+        free = [name for name in self.columns if name.lower() not in fixed]
+        if spec.track_history:
+            tracked = {name.lower() for name in spec.track_history}
+            return [name for name in free if name.lower() not in tracked]
+        left_out = {name.lower() for name in spec.track_history_except}
+        return [name for name in free if name.lower() in left_out]
+
+    @property
+    def _tracked(self) -> list[str]:
+        spec = self.spec
+        free = {SOURCE, *self.untracked}
+        fixed = {name.lower() for name in (*spec.keys, *spec.sequence_by)}
+        return [name for name in self.columns if name not in free and name.lower() not in fixed]
+
+    @property
+    def _count(self) -> int:
+        return len(self.spec.keys)
+
+    def judged(self) -> DataFrame:
+        """The events and versions of the batch's keys: what becomes of each, and what is to be done."""
+        events = self._events()
+        kind = sql_type(events.schema[EVENT].dataType)
+        parts = [events, *self._of_table(events, kind), *self._of_memory(events, kind)]
+        if self.more is not None:
+            parts.append(self.more)
+        together = reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), parts)
+        return self._decided(self._versions(self._told(together)))
+
+    def _events(self) -> DataFrame:
+        """The batch as events."""
+        event = order(self.batch, self._starts(self.spec.valid_from), deleted=F.col(DELETED), columns=self.columns)
+        mine = self.batch.select(
+            *[col(name) for name in self.columns], event.alias(EVENT), *keys(self.batch, self.spec.keys)
+        )
+        late = F.lit(False)
+        if self.remembered is not None:
+            kind = sql_type(mine.schema[EVENT].dataType)
+            forgotten = auxiliary.greatest(self.remembered, auxiliary.FORGOTTEN_KIND)
+            mine = mine.crossJoin(F.broadcast(forgotten.select(F.col("_event").cast(kind).alias("__forgotten"))))
+            late = F.coalesce(F.col(f"{EVENT}.sequence") <= F.col("__forgotten.sequence"), F.lit(False))
+        return mine.withColumns({ORIGIN: F.lit(_BATCH), _LATE: late}).drop("__forgotten")
+
+    def _starts(self, name: str) -> list[Column]:
+        """The parts of a sequence that is one value."""
+        kind = self.batch.schema[name].dataType
+        if len(self.spec.sequence_by) == 1 or not isinstance(kind, StructType):
+            return [col(name)]
+        return [col(name)[part.name] for part in kind.fields]
+
+    def _of_table(self, events: DataFrame, kind: str) -> list[DataFrame]:
+        """What the versions of the batch's keys tell: the event that began each, its end, and that it is there."""
+        if self.held is None or self.shown is None:
+            return []
+        spec = self.spec
+        held = self._mine(self.held, events)
+        # where columns change in place, a version does not show the event that began it: that is remembered
+        columns = None if self.untracked else self.columns
+        began = order(
+            held, self._starts(spec.valid_from), deleted=F.lit(False), columns=columns, placed=not self.untracked
+        )
+        known = held.withColumns({EVENT: began.cast(kind), ORIGIN: F.lit(_VERSION), _LATE: F.lit(False)})
+        open_ended = F.col(spec.is_current)
+        ended = order(held, self._starts(spec.valid_to), deleted=F.lit(True), columns=None, placed=False)
+        ends = held.where(~open_ended).withColumns(
+            {EVENT: ended.cast(kind), ORIGIN: F.lit(_VERSION), _LATE: F.lit(False), "__derived": F.lit(True)}
+        )
+        shown = held if self.shown is self.held else self._mine(self.shown, events)
+        old = F.struct(col(spec.valid_to).alias("valid_to"), row_hash(shown, self.columns).alias("hash"))
+        there = order(shown, self._starts(spec.valid_from), deleted=F.lit(False), columns=None, placed=False)
+        shown = shown.withColumns({EVENT: there.cast(kind), ORIGIN: F.lit(_SHOWN), _LATE: F.lit(False), OLD: old})
+        engine = [*names(self._count), EVENT, ORIGIN, _LATE]
+        return [
+            known.select(*[col(name) for name in (*self.columns, *engine)]),
+            ends.select(*[col(name) for name in (*self.columns, *engine, "__derived")]),
+            shown.select(*[col(name) for name in (*self.columns, *engine, OLD)]),
+        ]
+
+    def _mine(self, table: DataFrame, events: DataFrame) -> DataFrame:
+        """The versions of the batch's keys, with the columns that the table will have."""
+        there = {name.lower(): name for name in table.columns}
+        wanted = [
+            (col(there[name.lower()]) if name.lower() in there else F.lit(None))
+            .cast(sql_type(self.batch.schema[name].dataType))
+            .alias(name)
+            for name in (*self.columns, self.spec.valid_from, self.spec.valid_to, self.spec.is_current)
+        ]
+        table = table.select(*wanted)
+        table = table.select("*", *keys(table, self.spec.keys))
+        if self.whole_table:
+            return table
+        return of_keys(table, events.select(*names(self._count)), self._count, small=self.size.small)
+
+    def _of_memory(self, events: DataFrame, kind: str) -> list[DataFrame]:
+        """The remembered events of the batch's keys."""
+        if self.remembered is None:
+            return []
+        count = self._count
+        known = auxiliary.events(self.remembered, count)
+        known = of_keys(known, events.select(*names(count)), count, small=self.size.small)
+        row = known.schema["_row"].dataType if "_row" in known.columns else None
+        there = {one.name.lower(): one.name for one in row.fields} if isinstance(row, StructType) else {}
+        values = [
+            (F.col("_row")[there[name.lower()]] if name.lower() in there else F.lit(None))
+            .cast(sql_type(self.batch.schema[name].dataType))
+            .alias(name)
+            for name in self.columns
+        ]
+        return [self.known(known.select(*values, *names(count), F.col("_event").cast(kind).alias(EVENT)))]
+
+    def known(self, events: DataFrame) -> DataFrame:
+        """Events that are no part of the batch, as a timeline takes them: the table's columns, keys and ``__event``."""
+        columns = [col(name) for name in (*self.columns, *names(self._count), EVENT)]
+        return events.select(*columns, F.lit(_KEPT).alias(ORIGIN), F.lit(False).alias(_LATE))
+
+    def _told(self, together: DataFrame) -> DataFrame:
+        """One event for each key and sequence, the others being its losers; a version that is there is beside it."""
+        at = [*names(self._count), f"{EVENT}.sequence"]
+        instant = Window.partitionBy(*at)
+        real = F.col(ORIGIN) != _SHOWN
+        if "__derived" in together.columns:
+            # the end of a version is a deletion only where nothing else is known of that instant
+            end = F.coalesce(F.col("__derived"), F.lit(False))
+            known = F.max(F.when(real & ~end & (F.col(ORIGIN) < _BATCH), F.lit(1))).over(instant)
+            together = together.withColumn("__moot", end & known.isNotNull())
+            together = together.where(~F.col("__moot")).drop("__moot", "__derived")
+        best = instant.orderBy(F.col(_LATE), (~real), F.col(EVENT).desc(), F.col(ORIGIN))
+        columns = {
+            RANK: F.row_number().over(best),
+            _KNOWN: F.max(F.when(real & (F.col(ORIGIN) < _BATCH), F.col(EVENT))).over(instant),
+        }
+        if OLD in together.columns:
+            columns["__there"] = F.max(OLD).over(instant)
+        ranked = together.withColumns(columns)
+        if OLD in ranked.columns:
+            return ranked.drop(OLD).withColumnRenamed("__there", OLD)
+        nothing = f"struct<valid_to:{sql_type(self.batch.schema[self.spec.valid_to].dataType)},hash:bigint>"
+        return ranked.withColumn(OLD, F.lit(None).cast(nothing))
+
+    def _versions(self, told: DataFrame) -> DataFrame:
+        """Where versions begin and end on each key's timeline."""
+        heeded = (F.col(RANK) == 1) & ~F.col(_LATE) & (F.col(ORIGIN) != _SHOWN)
+        timeline = told.withColumn("__heeded", heeded)
+        by_key = Window.partitionBy(*names(self._count), "__heeded").orderBy(f"{EVENT}.sequence")
+        deleted = F.col(f"{EVENT}.deleted")
+        tracked = F.struct(*[_comparable(told, name) for name in self._tracked]) if self._tracked else F.lit(0)
+        timeline = timeline.withColumn(_TRACKED, tracked)
+        alive_before = F.lag(~deleted).over(by_key)
+        timeline = timeline.withColumns({_BEFORE: alive_before, "__tracked_before": F.lag(_TRACKED).over(by_key)})
+        same = F.coalesce(F.col(_BEFORE), F.lit(False)) & F.col(_TRACKED).eqNullSafe(F.col("__tracked_before"))
+        begins = F.col("__heeded") & ~deleted & ~same
+        ends = F.col("__heeded") & deleted & F.coalesce(F.col(_BEFORE), F.lit(False))
+        timeline = timeline.withColumns({_START: begins, _END: ends})
+        after = by_key.rowsBetween(1, Window.unboundedFollowing)
+        bound = F.when(F.col(_START) | F.col(_END), F.col(f"{EVENT}.sequence"))
+        timeline = timeline.withColumns({"__next": F.min(bound).over(after)})
+        if not self.untracked:
+            return timeline
+        run = F.sum(F.when(F.col(_START) | F.col(_END), 1).otherwise(0)).over(by_key)
+        timeline = timeline.withColumn(_RUN, run)
+        whole = (
+            Window.partitionBy(*names(self._count), "__heeded", _RUN)
+            .orderBy(f"{EVENT}.sequence")
+            .rowsBetween(Window.unboundedPreceding, Window.unboundedFollowing)
+        )
+        last = F.last(F.struct(*[col(name) for name in self.untracked])).over(whole)
+        position = Window.partitionBy(*names(self._count), "__heeded", _RUN).orderBy(F.col(f"{EVENT}.sequence").desc())
+        before = F.lag(F.struct(*[_comparable(told, name) for name in self.untracked])).over(by_key)
+        now = F.struct(*[_comparable(told, name) for name in self.untracked])
+        in_place = (F.row_number().over(position) == 1) & ~now.eqNullSafe(before)
+        return timeline.withColumns({"__last": last, "__in_place": in_place})
+
+    def _decided(self, timeline: DataFrame) -> DataFrame:
+        """The fate of each event, and what is to be done to each version."""
+        spec = self.spec
+        event, deleted = F.col(EVENT), F.col(f"{EVENT}.deleted")
+        mine = F.col(ORIGIN) == _BATCH
+        in_place = F.col("__in_place") if self.untracked else F.lit(False)
+        fate = (
+            F.when(~mine, None)
+            .when(event.eqNullSafe(F.col(_KNOWN)), "unchanged")
+            .when(F.col(_LATE), "rejected")
+            .when(F.col(RANK) > 1, "duplicates")
+            .when(deleted, F.when(F.col(_END), "deleted").otherwise("unchanged"))
+            .when(F.col(_START), F.when(F.coalesce(F.col(_BEFORE), F.lit(False)), "updated").otherwise("inserted"))
+            .otherwise(F.when(in_place, "updated").otherwise("unchanged"))
+        )
+        last = {name: F.col("__last")[name] for name in self.untracked}
+        # what an event said itself is remembered, not what its version shows
+        own = F.struct(*[col(name) for name in self.columns]).alias("row")
+        whole = timeline.withColumns({FATE: fate, _OWN: own})
+        whole = whole.withColumns(
+            {name: F.when(F.col(_START), value).otherwise(col(name)) for name, value in last.items()}
+        )
+        one_part = len(spec.sequence_by) == 1
+        kind = sql_type(self.batch.schema[spec.valid_from].dataType)
+
+        def single(sequence: str) -> Column:
+            return F.col(f"{sequence}.s0") if one_part else F.col(sequence).cast(kind)
+
+        until = single("__next")
+        if spec.open_end is not None:
+            until = F.coalesce(until, F.lit(spec.open_end).cast(kind))
+        whole = whole.withColumns(
+            {
+                spec.valid_from: single(f"{EVENT}.sequence"),
+                spec.valid_to: until,
+                spec.is_current: F.col("__next").isNull(),
+            }
+        )
+        differs = (
+            F.col(OLD).isNull()
+            | ~F.col(f"{OLD}.valid_to").eqNullSafe(col(spec.valid_to))
+            | (F.col(f"{OLD}.hash") != row_hash(whole, self.columns))
+        )
+        # of the rows of an instant the first one speaks for the version that is there
+        speaks = F.col(RANK) == 1
+        action = F.when(F.col(_START) & differs, PUT).when(speaks & ~F.col(_START) & F.col(OLD).isNotNull(), REMOVE)
+        new = mine & (F.col(RANK) == 1) & ~F.col(_LATE) & ~event.eqNullSafe(F.col(_KNOWN))
+        hidden = (F.lit(True) if self.untracked else ~F.col(_START)) & new
+        # a version that shows no more is an event that shows no more
+        covered = (F.col(ORIGIN) == _VERSION) & (F.col(RANK) == 1) & ~deleted & ~F.col(_START) & F.col("__heeded")
+        whole = whole.withColumns(
+            {
+                ACTION: action,
+                REMEMBER: hidden | covered,
+                CODE: F.when(F.col(FATE) == "rejected", "LATE_EVENT"),
+            }
+        )
+        shown = [*self.columns, spec.valid_from, spec.valid_to, spec.is_current]
+        order_of_table = [name for name in self.batch.columns if name in shown]
+        engine = [*names(self._count), EVENT, FATE, ACTION, REMEMBER, CODE, OLD, _OWN]
+        return whole.where(mine | F.col(ACTION).isNotNull() | F.col(REMEMBER)).select(
+            *[col(name) for name in (*order_of_table, *engine)]
+        )
+
+
+def _comparable(frame: DataFrame, name: str) -> Column:
+    """A column as it can be compared: a map by its entries in order."""
+    if isinstance(frame.schema[name].dataType, MapType):
+        return F.array_sort(F.transform(F.map_entries(col(name)), as_json)).alias(name)
+    return col(name)
+
+
+def _mend(fold: Fold, target: Table, version: int, options: Mapping[str, str]) -> tuple[int, int]:
+    """Fold again what another writer changed between the look at the table and this batch's commit."""
+    spark = fold.batch.sparkSession
+    again = replace(fold, held=read_table(spark, target, version - 1), shown=read_table(spark, target, version))
+    judged = materialise(again.judged())
+    found = judged.groupBy(ACTION, F.col(OLD).isNotNull().alias(OLD)).count().collect()
+    put, replaced, gone = counted(found)
+    spec = fold.spec
+    change = Change(judged.drop(OLD), [*spec.keys, spec.valid_from], put, replaced, gone)
+    if put or gone:
+        change.make("merge" if gone else "replace_on", target, options, where="", flat=not spec.partition_by)
+    return put, replaced + gone

@@ -1,0 +1,210 @@
+"""SCD1 of events that are whole rows: the one that comes last in the order is its key's row."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import reduce
+from typing import TYPE_CHECKING
+
+from pyspark.sql import Window
+from pyspark.sql import functions as F
+
+from lakehouse.lake.batch import CODE
+from lakehouse.lake.frame import col, materialise, path, sql_type
+from lakehouse.write import auxiliary
+from lakehouse.write.change import PUT, REMOVE
+from lakehouse.write.events import (
+    ACTION,
+    DELETED,
+    EVENT,
+    FATE,
+    KIND,
+    OLD,
+    RANK,
+    REMEMBER,
+    TRUNCATE,
+    Size,
+    beside,
+    keys,
+    names,
+    of_keys,
+    order,
+    same_key,
+    within,
+)
+from lakehouse.write.evolve import grown
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame
+
+    from lakehouse.spec.write import Scd1Write
+
+LIVE, TOMB, FLOOR, FORGOTTEN, DEAD = "__live", "__tomb", "__floor", "__forgotten", "__dead"
+_FIRST = "__first"
+_TIE = "tie"
+
+
+@dataclass(frozen=True)
+class WholeRows:
+    """The events of a batch, what the table holds, and what its auxiliary table remembers."""
+
+    batch: DataFrame
+    spec: Scd1Write
+    size: Size
+    held: DataFrame | None
+    remembered: DataFrame | None
+    pruned: bool
+
+    def judged(self, *, narrowly: bool) -> tuple[DataFrame, Counter[tuple[str | None, str | None, bool]]]:
+        """Every row's fate, its action, and whether that replaces a row; evaluated once, and counted.
+
+        First only keys, sequence and position of the table's rows are read. Where that leaves two of them equal, as in
+        a replay, whole rows are read for their hash.
+        """
+        judged = materialise(self._judged(narrow=narrowly and self.held is not None))
+        found = judged.groupBy(FATE, ACTION, OLD).count().collect()
+        counts = Counter({(row[FATE], row[ACTION], bool(row[OLD])): row["count"] for row in found})
+        if any(fate == _TIE for fate, _, _ in counts):
+            return self.judged(narrowly=False)
+        return judged, counts
+
+    @property
+    def _count(self) -> int:
+        return len(self.spec.keys)
+
+    def _judged(self, *, narrow: bool) -> DataFrame:
+        """The batch with the fate of each event: against those of its key, then against what is held and remembered."""
+        events = self._events()
+        ranked = self._ranked(events.where(~F.col(TRUNCATE)))
+        live = self._live(sql_type(ranked.schema[EVENT].dataType), narrow=narrow)
+        judged = self._with_known(ranked, events, live)
+        decided = judged.withColumn(FATE, _fate(narrow=narrow))
+        newest = F.col(DEAD).isNull() | (F.col(EVENT) > F.col(DEAD))
+        heeded = F.col(FATE).isin("deleted", "unchanged")
+        decided = decided.withColumns(
+            {
+                ACTION: F.when(F.col(FATE).isin("inserted", "updated"), PUT).when(F.col(FATE) == "deleted", REMOVE),
+                OLD: F.col(LIVE).isNotNull(),
+                REMEMBER: F.col(DELETED) & (F.col(RANK) == 1) & newest & heeded,
+                KIND: F.lit(auxiliary.EVENT_KIND),
+                CODE: F.when(F.col(FATE) == "rejected", "LATE_EVENT"),
+            }
+        )
+        parts = [decided]
+        if self.size.truncates:
+            parts += self._truncated(events, decided, live)
+        engine = [*names(self._count), EVENT, FATE, ACTION, OLD, REMEMBER, KIND, CODE]
+        together = reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), parts)
+        return together.select(*[col(name) for name in (*self._payload, *engine)])
+
+    @property
+    def _payload(self) -> list[str]:
+        return [name for name in self.batch.columns if not name.startswith("__")]
+
+    @property
+    def _told(self) -> list[str]:
+        """The columns that tell two events of one place in the order apart."""
+        return self._payload
+
+    def _events(self) -> DataFrame:
+        sequence = [path(self.batch, name) for name in self.spec.sequence_by]
+        deleted = F.col(DELETED) | F.col(TRUNCATE)
+        event = order(self.batch, sequence, deleted=deleted, columns=self._told)
+        return self.batch.select("*", event.alias(EVENT), *keys(self.batch, self.spec.keys))
+
+    def _ranked(self, events: DataFrame) -> DataFrame:
+        newest_first = Window.partitionBy(*names(self._count)).orderBy(F.col(EVENT).desc())
+        return events.withColumns({RANK: F.row_number().over(newest_first), _FIRST: F.first(EVENT).over(newest_first)})
+
+    def _live(self, kind: str, *, narrow: bool) -> DataFrame | None:
+        """The keys of the table's rows and what they are compared by."""
+        if self.held is None:
+            return None
+        table = grown(self.held, self.batch)
+        if self.pruned and (condition := within(self.size, self.spec.keys, table)):
+            table = table.where(condition)
+        sequence = [path(table, name) for name in self.spec.sequence_by]
+        held = order(table, sequence, deleted=F.lit(False), columns=None if narrow else self._payload)
+        # the table may name its columns in another case
+        return table.select("*", *keys(table, self.spec.keys), held.cast(kind).alias(LIVE))
+
+    def _with_known(self, ranked: DataFrame, events: DataFrame, live: DataFrame | None) -> DataFrame:
+        """Beside each event: its key's row, its key's last deletion, the last truncate, and what was forgotten."""
+        count, small, kind = self._count, self.size.small, sql_type(ranked.schema[EVENT].dataType)
+        wanted = ranked.where(F.col(RANK) == 1).select(*names(count))
+        known = ranked
+        if live is not None:
+            mine = of_keys(live.select(*names(count), LIVE), wanted, count, small=small)
+            known = beside(known, mine, count, small=small)
+        lone = []
+        if self.remembered is not None:
+            tombs = auxiliary.events(self.remembered, count).select(*names(count), F.col("_event").cast(kind))
+            mine = of_keys(tombs, wanted, count, small=small).groupBy(*names(count)).agg(F.max("_event").alias(TOMB))
+            known = beside(known, mine, count, small=small)
+            forgotten = auxiliary.greatest(self.remembered, auxiliary.FORGOTTEN_KIND)
+            lone.append(forgotten.select(F.col("_event").cast(kind).alias(FORGOTTEN)))
+        if self.remembered is not None or self.size.truncates:
+            lone.append(floor(events, self.remembered, kind))
+        for one in lone:
+            known = known.crossJoin(F.broadcast(one))
+        missing = [name for name in (LIVE, TOMB, FLOOR, FORGOTTEN) if name not in known.columns]
+        known = known.withColumns({name: F.lit(None).cast(kind) for name in missing})
+        return known.withColumn(DEAD, F.greatest(TOMB, FLOOR))
+
+    def _truncated(self, events: DataFrame, decided: DataFrame, live: DataFrame | None) -> list[DataFrame]:
+        """The last truncate of the batch, to be remembered, and the rows that go by it without an event."""
+        count, kind = self._count, sql_type(events.schema[EVENT].dataType)
+        if live is None:
+            return [self._last_truncate(events)]
+        touched = decided.where(F.col(ACTION).isNotNull()).select(*names(count))
+        gone = live.crossJoin(F.broadcast(floor(events, self.remembered, kind))).where(F.col(LIVE) < F.col(FLOOR))
+        gone = gone.join(touched, same_key(gone, touched, count), "left_anti")
+        return [
+            self._last_truncate(events),
+            gone.withColumns({ACTION: F.lit(REMOVE), OLD: F.lit(True), REMEMBER: F.lit(False)}),
+        ]
+
+    def _last_truncate(self, events: DataFrame) -> DataFrame:
+        last = Window.orderBy(F.col(EVENT).desc())
+        cut = events.where(TRUNCATE).withColumn(RANK, F.row_number().over(last)).where(F.col(RANK) == 1)
+        return cut.withColumns({REMEMBER: F.lit(True), KIND: F.lit(auxiliary.TRUNCATE_KIND)})
+
+
+def floor(events: DataFrame, known: DataFrame | None, kind: str) -> DataFrame:
+    """One row with the latest truncate there is, in this batch or before it; NULL where there is none."""
+    cut = events.where(TRUNCATE).select(F.col(EVENT).withField("deleted", F.lit(True)).cast(kind).alias(FLOOR))
+    if known is not None:
+        cut = cut.unionByName(
+            auxiliary.greatest(known, auxiliary.TRUNCATE_KIND).select(F.col("_event").cast(kind).alias(FLOOR))
+        )
+    return cut.agg(F.max(FLOOR).alias(FLOOR))
+
+
+def _fate(*, narrow: bool) -> Column:
+    """What becomes of an event that is no truncate."""
+    event, live, dead, deleted = F.col(EVENT), F.col(LIVE), F.col(DEAD), F.col(DELETED)
+    sequence = F.col(f"{EVENT}.sequence")
+    newest = F.greatest(live, dead)
+    alive = live.isNotNull() & (dead.isNull() | (live > dead))
+    fate = F.when(
+        F.col(RANK) > 1, F.when(sequence == F.col(f"{_FIRST}.sequence"), "duplicates").otherwise("superseded")
+    )
+    if narrow:
+        same = [F.col(f"{EVENT}.{part}").eqNullSafe(F.col(f"{LIVE}.{part}")) for part in ("sequence", "position")]
+        fate = fate.when(live.isNotNull() & same[0] & same[1] & ~deleted, _TIE)
+    too_late = live.isNull() & dead.isNull() & (sequence <= F.col(f"{FORGOTTEN}.sequence"))
+    return (
+        fate.when(too_late & ~deleted, "rejected")
+        .when(newest.isNull(), F.when(deleted, "unchanged").otherwise("inserted"))
+        .when(
+            event > newest,
+            F.when(deleted, F.when(live.isNotNull(), "deleted").otherwise("unchanged"))
+            .when(live.isNotNull(), "updated")
+            .otherwise("inserted"),
+        )
+        .when(alive & (event == live), "unchanged")
+        .when(deleted & (event == F.col(TOMB)), "unchanged")
+        .when(sequence == newest["sequence"], "duplicates")
+        .otherwise("superseded")
+    )

@@ -1,0 +1,70 @@
+"""Histories with fresh seeds, as the tests have them with one, until the time is over or a table is not its fold."""
+
+from __future__ import annotations
+
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import click
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from lakehouse.runtime.session import settled, start  # noqa: E402
+from lakehouse.testing import plugin  # noqa: E402
+from tests.write.histories import CASES, duckdb_reader, prove  # noqa: E402
+
+QUICKER = {
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m",
+    "spark.sql.constraintPropagation.enabled": "false",
+}
+"""Plans of small frames take longer to make than to run; the code of an hour of them does not fit into Java's 48 MB."""
+
+
+@click.command()
+@click.option("--minutes", type=float, default=0.0, help="How long; each case once where it is left out.")
+@click.option("--seed", type=int, help="The first seed; random where it is left out.")
+@click.option("--case", "only", type=click.Choice(list(CASES)), help="This case alone.")
+@click.option("--keys", type=int, help="How many histories a table has; by the seed where it is left out.")
+@click.option("--cuts", type=int, help="How many batches they come in; by the seed where it is left out.")
+def main(minutes: float, seed: int | None, only: str | None, keys: int | None, cuts: int | None) -> None:
+    """Deliver random histories to every kind of table, and hold each against the oracle."""
+    seed = random.randrange(10**6) if seed is None else seed  # noqa: S311
+    end = time.monotonic() + 60 * minutes
+    histories = batches = 0
+    spark = start("soak", plugin._SETTINGS | QUICKER)
+    read = duckdb_reader()
+    with settled(spark, {}):
+        while True:
+            for name in [only] if only else list(CASES):
+                chance = random.Random(f"{name} {seed}")  # noqa: S311
+                size = keys or chance.choice((30, 200, 600))
+                turns = cuts or chance.randint(2, 8)
+                began = time.monotonic()
+                with tempfile.TemporaryDirectory() as folder:
+                    try:
+                        batches += prove(
+                            CASES[name], seed, keys=size, cuts=turns, spark=spark, folder=Path(folder), read=read
+                        )
+                    except Exception as error:
+                        print(f"{type(error).__name__}: {error}\n")
+                        again = f"--seed {seed} --case '{name}' --keys {size} --cuts {turns}"
+                        print(f"RED    seed {seed}: {name}. Once more: scripts/soak {again}")
+                        sys.exit(1)
+                histories += size
+                took = time.monotonic() - began
+                print(f"green  seed {seed}: {name}, {size} histories in {turns} batches, {took:.0f} s", flush=True)
+                if minutes and time.monotonic() > end:
+                    break
+            seed += 1
+            if time.monotonic() > end:
+                break
+    print(f"{histories:,} histories in {batches} batches: every table is the fold of what came to it")
+    spark.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,472 @@
+"""What others get wrong, each a test: one key of a table per trap, so that a few batches set them all."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+
+from lakehouse.errors import CommitMissingError, LakehouseError, TypeChangeError
+from lakehouse.lake.batch import Identity
+from lakehouse.lake.frame import small_frame
+from lakehouse.lake.place import Lake
+from lakehouse.lake.table import layout
+from lakehouse.spec.write import AppendWrite, Scd1Write, Scd2Write, SnapshotWrite, Write
+from lakehouse.write import plan, write
+
+if TYPE_CHECKING:
+    from lakehouse.testing import LocalLake
+    from lakehouse.write.commit import WriteResult
+
+Batch = Callable[..., Identity]
+Events = Sequence[Mapping[str, Any]]
+Rows = list[tuple[Any, ...]]
+
+SCHEMA = {
+    "k1": "string",
+    "k2": "string",
+    "at": "int",
+    "op": "string",
+    "dt": "string",
+    "a": "string",
+    "b": "string",
+    "c": "string",
+    "raw": "binary",
+    "m": "map<string,int>",
+}
+CHANGES: dict[str, Any] = {
+    "table": "silver.t",
+    "keys": ("k1", "k2"),
+    "sequence_by": ("at",),
+    "apply_as_deletes": "op = 'D'",
+    "except_columns": ("op",),
+    "evolve": "add_columns",
+}
+SCD1 = Scd1Write(mode="scd1", partition_by=("dt",), **CHANGES)
+SCD2 = Scd2Write(mode="scd2", track_history_except=("dt",), **CHANGES)
+
+
+def at(time: int, a: str | None = None, **more: Any) -> dict[str, Any]:
+    """An event of a trap's key."""
+    return {"at": time, "a": a, **more}
+
+
+def gone(time: int) -> dict[str, Any]:
+    """A delete of a trap's key."""
+    return {"at": time, "op": "D"}
+
+
+ODD = {"raw": "AP8=", "m": {"b": 1, "a": 2}}
+TURNED = {"raw": "AP8=", "m": {"a": 2, "b": 1}}
+
+TRAPS: dict[str, tuple[Events, ...]] = {
+    "two and new": ([at(1, "x"), at(2, "y")],),
+    "two and there": ([at(1, "z")], [at(2, "x"), at(3, "y")]),
+    "older": ([at(10, "new")], [at(9, "old")]),
+    "tie": ([at(1, "x")], [at(1, "y")], [at(1, "x"), at(1, "y")]),
+    "tie in one batch": ([at(1, "x"), at(1, "y")], [at(1, "y")], [at(1, "x")]),
+    "NULL key": ([at(1, "x", k2=None)], [at(2, "y", k2=None)], [at(2, "y", k2=None), at(3, "z", k2=None)]),
+    "NULL to x": ([at(1, None)], [at(2, "x")]),
+    "x to NULL": ([at(1, "x")], [at(2, None)]),
+    "NULL to empty": ([at(1, None)], [at(2, "")]),
+    "A, B, A": ([at(1, "A")], [at(2, "B")], [at(3, "A")]),
+    "A, B, A in one batch": ([at(3, "A"), at(1, "A"), at(2, "B")],),
+    "A again": ([at(1, "A")], [at(2, "A")], [at(3, "A")]),
+    "NULL moves": ([at(1, "a", b=None, c="b")], [at(2, "a", b="b", c=None)]),
+    "bars move": ([at(1, "a|b", b="c")], [at(2, "a", b="b|c")]),
+    "x|y": ([at(1, "one", k2="z")],),
+    "x": ([at(1, "other", k2="y|z")],),
+    "stale delete": ([at(1, "A"), at(5, "B")], [gone(3)]),
+    "late after delete": ([at(1, "A")], [gone(5)], [at(3, "B")]),
+    "delete of nothing": ([gone(1)],),
+    "delete first": ([gone(5)], [at(3, "A")]),
+    "delete and insert first": ([gone(5), at(6, "C")], [at(3, "A")]),
+    "delete and again": ([at(1, "A")], [gone(2)], [at(3, "A")]),
+    "delete unknown whether": ([at(1, "A")], [{"at": 2, "a": "B", "op": None}]),
+    "before the first": ([at(5, "B")], [at(1, "A")]),
+    "into a gap": ([at(1, "A"), gone(2), at(9, "C")], [at(4, "B")]),
+    "into a run": ([at(1, "A"), at(5, "A")], [at(3, "B")]),
+    "as what follows": ([at(1, "A"), at(5, "B")], [at(3, "B")]),
+    "as what was": ([at(1, "A"), at(5, "B")], [at(3, "A")]),
+    "moved": ([at(1, "A", dt="2024-01-01")], [at(2, "A", dt="2024-01-02")]),
+    "of an old day": ([at(1, "A", dt="1999-01-01")], [at(2, "B", dt="1999-01-01")]),
+    "binary and map": ([at(1, "A", **ODD)], [at(1, "A", **TURNED)], [at(2, "A", **TURNED)]),
+}
+"""What comes to each key: in the first batch, the second, the third."""
+
+
+def frame_of(spark: SparkSession, batch: Mapping[str, Events], schema: Mapping[str, str]) -> DataFrame:
+    rows = [{"k1": trap, "k2": "k", **event} for trap, events in batch.items() for event in events]
+    return small_frame(spark, [[row.get(name) for name in schema] for row in rows], schema)
+
+
+@dataclass(frozen=True)
+class Trapped:
+    """A table that all traps were set to, and what it was after each batch."""
+
+    folder: Path
+    states: tuple[dict[str, Rows], ...]
+    made: tuple[WriteResult, ...]
+
+    def __getitem__(self, trap: str) -> Rows:
+        """What there is of a trap's key at the end."""
+        return self.states[-1].get(trap, [])
+
+
+def trapped(spark: SparkSession, folder: Path, spec: Write, read: Any, columns: str) -> Trapped:
+    target, states, made = Lake(str(folder)).table(spec.table), [], []
+
+    def deliver(batch: Mapping[str, Events], identity: Identity, **more: str) -> None:
+        made.append(write(frame_of(spark, batch, {**SCHEMA, **more}), spec, target=target, identity=identity))
+        state: dict[str, Rows] = defaultdict(list)
+        for trap, *row in read(folder / "silver/t", f"k1, {columns}"):
+            state[trap].append(tuple(row))
+        states.append(dict(state))
+
+    for number in range(3):
+        batch = {trap: events[number] for trap, events in TRAPS.items() if number < len(events)}
+        deliver(batch, Identity("job", "run", "stream", number, rows={"read": 1}))
+    new = {
+        "new checkpoint": [at(1, "N")],
+        "A again": [at(4, "A")],
+        "older": [at(11, "new", extra="e")],
+    }
+    deliver(new, Identity("job", "run", "another stream", 0, rows={"read": 1}), extra="string")
+    return Trapped(folder, tuple(states), tuple(made))
+
+
+@pytest.fixture(scope="module")
+def scd1(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory, read: Any) -> Trapped:
+    """One row a key: a, b, c, dt."""
+    return trapped(spark, tmp_path_factory.mktemp("scd1"), SCD1, read, "a, b, c, dt")
+
+
+@pytest.fixture(scope="module")
+def scd2(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory, read: Any) -> Trapped:
+    """The versions of a key: from, to, a."""
+    return trapped(spark, tmp_path_factory.mktemp("scd2"), SCD2, read, "valid_from, valid_to, a")
+
+
+def first(rows: Rows) -> list[Any]:
+    return [row[0] for row in rows]
+
+
+def test_two_changes_of_a_new_key_in_one_batch_make_one_row_and_two_versions(scd1: Trapped, scd2: Trapped) -> None:
+    assert first(scd1["two and new"]) == ["y"]
+    assert scd2["two and new"] == [(1, 2, "x"), (2, None, "y")]
+
+
+def test_two_changes_of_a_key_that_is_there_in_one_batch_are_no_conflict(scd1: Trapped, scd2: Trapped) -> None:
+    assert first(scd1["two and there"]) == ["y"]
+    assert scd2["two and there"] == [(1, 2, "z"), (2, 3, "x"), (3, None, "y")]
+
+
+def test_an_event_older_than_the_open_version_does_not_become_the_current_one(scd1: Trapped, scd2: Trapped) -> None:
+    assert first(scd1["older"]) == ["new"]
+    assert scd2.states[2]["older"] == [(10, None, "new"), (9, 10, "old")]
+
+
+@pytest.mark.parametrize("trap", ["tie", "tie in one batch"])
+def test_a_correction_with_the_same_time_has_one_winner_that_no_replay_changes(
+    scd1: Trapped, scd2: Trapped, trap: str
+) -> None:
+    for table in (scd1, scd2):
+        assert len(table.states[1][trap]) == 1
+        assert table.states[1][trap] == table.states[2][trap]
+    assert scd2[trap][0][2] == scd1[trap][0][0]
+
+
+def test_a_key_with_a_NULL_in_it_is_one_key_however_often_it_comes(scd1: Trapped, scd2: Trapped) -> None:  # noqa: N802
+    assert first(scd1["NULL key"]) == ["z"]
+    assert scd2["NULL key"] == [(1, 2, "x"), (2, 3, "y"), (3, None, "z")]
+
+
+def test_a_change_from_NULL_to_a_value_and_back_is_a_change(scd1: Trapped, scd2: Trapped) -> None:  # noqa: N802
+    assert first(scd1["NULL to x"] + scd1["x to NULL"]) == ["x", None]
+    assert scd2["NULL to x"] == [(1, 2, None), (2, None, "x")]
+    assert scd2["x to NULL"] == [(1, 2, "x"), (2, None, None)]
+    assert scd2["NULL to empty"] == [(1, 2, None), (2, None, "")]
+
+
+@pytest.mark.parametrize("trap", ["A, B, A", "A, B, A in one batch"])
+def test_A_B_A_makes_three_versions(scd1: Trapped, scd2: Trapped, trap: str) -> None:  # noqa: N802
+    assert first(scd1[trap]) == ["A"]
+    assert scd2[trap] == [(1, 2, "A"), (2, 3, "B"), (3, None, "A")]
+
+
+def test_the_same_values_at_a_newer_time_make_no_version(scd2: Trapped) -> None:
+    assert scd2["A again"] == [(1, None, "A")]
+
+
+def test_a_value_that_moves_to_the_next_column_is_a_change(scd1: Trapped, scd2: Trapped) -> None:
+    assert scd1["NULL moves"][0][:3] == ("a", "b", None)
+    assert [row[:2] for row in scd2["NULL moves"]] == [(1, 2), (2, None)]
+    assert [row[:2] for row in scd2["bars move"]] == [(1, 2), (2, None)]
+
+
+def test_keys_whose_texts_look_alike_side_by_side_are_two_keys(scd1: Trapped, scd2: Trapped) -> None:
+    assert first(scd1["x|y"] + scd1["x"]) == ["one", "other"]
+    assert scd2["x|y"] + scd2["x"] == [(1, None, "one"), (1, None, "other")]
+
+
+def test_a_stale_delete_leaves_the_newer_row_and_ends_the_older_version(scd1: Trapped, scd2: Trapped) -> None:
+    assert first(scd1["stale delete"]) == ["B"]
+    assert scd2["stale delete"] == [(1, 3, "A"), (5, None, "B")]
+
+
+def test_a_late_update_does_not_bring_back_what_was_deleted(scd1: Trapped, scd2: Trapped) -> None:
+    assert scd1["late after delete"] == []
+    assert scd2["late after delete"] == [(1, 3, "A"), (3, 5, "B")]
+
+
+def test_a_delete_of_a_key_that_is_not_there_makes_no_row(scd1: Trapped, scd2: Trapped) -> None:
+    assert scd1["delete of nothing"] == scd2["delete of nothing"] == []
+
+
+def test_a_delete_that_comes_before_its_insert_is_remembered(scd1: Trapped, scd2: Trapped) -> None:
+    assert scd1["delete first"] == []
+    assert scd2["delete first"] == [(3, 5, "A")]
+    assert first(scd1["delete and insert first"]) == ["C"]
+    assert scd2["delete and insert first"] == [(3, 5, "A"), (6, None, "C")]
+
+
+def test_what_comes_after_a_delete_is_there_again_with_a_gap_before_it(scd1: Trapped, scd2: Trapped) -> None:
+    assert "delete and again" not in scd1.states[1]
+    assert first(scd1["delete and again"]) == ["A"]
+    assert scd2["delete and again"] == [(1, 2, "A"), (3, None, "A")]
+
+
+def test_a_condition_that_is_NULL_deletes_nothing(scd1: Trapped, scd2: Trapped) -> None:  # noqa: N802
+    assert first(scd1["delete unknown whether"]) == ["B"]
+    assert scd2["delete unknown whether"] == [(1, 2, "A"), (2, None, "B")]
+
+
+def test_a_late_event_goes_before_the_first_version_or_into_a_gap(scd1: Trapped, scd2: Trapped) -> None:
+    assert first(scd1["before the first"] + scd1["into a gap"]) == ["B", "C"]
+    assert scd2["before the first"] == [(1, 5, "A"), (5, None, "B")]
+    assert scd2["into a gap"] == [(1, 2, "A"), (4, 9, "B"), (9, None, "C")]
+
+
+def test_a_late_event_splits_a_run_where_an_event_had_changed_nothing(scd2: Trapped) -> None:
+    assert scd2["into a run"] == [(1, 3, "A"), (3, 5, "B"), (5, None, "A")]
+
+
+def test_a_late_event_as_its_neighbour_moves_a_bound_or_nothing(scd2: Trapped) -> None:
+    assert scd2["as what follows"] == [(1, 3, "A"), (3, None, "B")]
+    assert scd2["as what was"] == [(1, 5, "A"), (5, None, "B")]
+
+
+def test_a_row_that_moves_to_another_partition_is_there_once(scd1: Trapped) -> None:
+    assert scd1["moved"] == [("A", None, None, "2024-01-02")]
+
+
+def test_a_key_of_an_old_partition_is_updated_and_not_inserted_again(scd1: Trapped) -> None:
+    assert scd1["of an old day"] == [("B", None, None, "1999-01-01")]
+
+
+def test_binary_columns_and_maps_are_compared_by_what_is_in_them(scd2: Trapped) -> None:
+    assert scd2["binary and map"] == [(1, None, "A")]
+
+
+def test_the_first_batch_is_folded_and_laid_out_like_any_other(spark: SparkSession, scd1: Trapped) -> None:
+    there = [trap for trap, events in TRAPS.items() if any(event.get("op") != "D" for event in events[0])]
+    assert scd1.made[0].rows_added == len(there)
+    assert scd1.made[0].rows == sum(len(events[0]) for events in TRAPS.values())
+    assert layout(spark, Lake(str(scd1.folder)).table("silver.t")).partition_by == ("dt",)
+
+
+def test_each_batch_is_one_commit(scd1: Trapped, scd2: Trapped) -> None:
+    for table in (scd1, scd2):
+        versions = [made.version or 0 for made in table.made]
+        assert versions == list(range(versions[0], versions[0] + 4))
+
+
+def test_a_new_column_makes_no_version_by_itself(scd2: Trapped) -> None:
+    assert scd2.states[3]["A again"] == scd2.states[2]["A again"] == [(1, None, "A")]
+    assert scd2.states[3]["A, B, A"] == scd2.states[2]["A, B, A"]
+
+
+def test_a_new_columns_value_makes_a_version_and_history_stays_as_it_was(scd2: Trapped, read: Any) -> None:
+    rows = read(scd2.folder / "silver/t", "valid_from, valid_to, a, extra, k1")
+    assert [row[:-1] for row in rows if row[-1] == "older"] == [
+        (10, 11, "new", None),
+        (11, None, "new", "e"),
+        (9, 10, "old", None),
+    ]
+
+
+def test_a_new_checkpoint_counts_from_0_and_is_not_taken_for_the_old_one(scd1: Trapped, scd2: Trapped) -> None:
+    assert first(scd1["new checkpoint"]) == ["N"]
+    assert scd2["new checkpoint"] == [(1, None, "N")]
+
+
+def test_a_merge_leaves_nothing_in_the_session_that_makes_a_later_statement_a_no_op(
+    spark: SparkSession, scd1: Trapped, scd2: Trapped, read: Any
+) -> None:
+    assert "merge" in {made.strategy for made in (*scd1.made, *scd2.made)}
+    for name in ("write.txnAppId", "write.txnVersion", "commitInfo.userMetadata"):
+        assert spark.conf.get(f"spark.databricks.delta.{name}", None) is None
+    spark.sql(f"DELETE FROM delta.`{scd1.folder}/silver/t` WHERE k1 = 'two and new'")
+    assert ("two and new",) not in read(scd1.folder / "silver/t", "k1")
+
+
+PLAIN: dict[str, Any] = {"k": "string", "at": "int", "op": "string", "v": "string"}
+KEYED: dict[str, Any] = {**CHANGES, "keys": ("k",), "evolve": "strict"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "event"),
+    [
+        (AppendWrite(table="silver.t", mode="append"), (2, None, "x")),
+        (Scd1Write(mode="scd1", **KEYED), (2, None, "x")),
+        (Scd1Write(mode="scd1", **KEYED), (2, "D", None)),
+        (Scd2Write(mode="scd2", **KEYED), (2, None, "x")),
+    ],
+    ids=["append", "scd1 by replace_on", "scd1 by merge", "scd2"],
+)
+def test_a_write_that_delta_skips_without_a_word_is_a_replay_or_an_error(
+    lake: LocalLake, batch: Batch, spec: Write, event: tuple[Any, ...]
+) -> None:
+    """Delta skips a transaction number that is not above the newest, whatever is in it."""
+    target = Lake(str(lake.folder)).table(spec.table)
+    there = small_frame(lake.spark, [("one", 1, None, "a"), ("other", 1, None, "a")], PLAIN)
+    one, other = (small_frame(lake.spark, [(key, *event)], PLAIN) for key in ("one", "other"))
+    version = write(there, spec, target=target, identity=batch(5)).version
+    assert write(one, spec, target=target, identity=batch(5)).replayed
+    with pytest.raises(CommitMissingError):
+        write(other, spec, target=target, identity=batch(4))
+    assert lake.version("silver.t") == version
+
+
+@pytest.mark.parametrize("mode", ["scd1", "scd2"])
+def test_what_was_killed_before_its_commit_is_written_under_a_new_checkpoint_too(
+    lake: LocalLake, batch: Batch, mode: str, read: Any
+) -> None:
+    """The auxiliary table then knows events that the table has not seen, and nobody comes back to mend it."""
+    truncates: dict[str, Any] = {**KEYED, "apply_as_truncates": "op = 'T'"}
+    spec = Scd1Write(mode="scd1", **truncates) if mode == "scd1" else Scd2Write(mode="scd2", **KEYED)
+    target = Lake(str(lake.folder)).table(spec.table)
+    first = [(key, time, None, "a") for key, time in (("deleted", 1), ("cut off", 2), ("again", 1), ("stays", 9))]
+    second: Rows = [
+        ("deleted", 4, "D", None),
+        ("again", 4, "D", None),
+        ("again", 5, None, "b"),
+        ("deleted", 3, None, "late"),
+    ]
+    second += [(None, 3, "T", None)] if mode == "scd1" else [("cut off", 3, "D", None)]
+    write(small_frame(lake.spark, first, PLAIN), spec, target=target, identity=batch(0))
+    killed = plan(small_frame(lake.spark, second, PLAIN), spec, target=target, identity=batch(1))
+    assert killed.remember
+    killed.remember()
+    write(small_frame(lake.spark, second, PLAIN), spec, target=target, identity=batch(0, stream="new"))
+    if mode == "scd1":
+        assert read(lake.folder / "silver/t", "k, v") == [("again", "b"), ("stays", "a")]
+    else:
+        assert read(lake.folder / "silver/t", "k, valid_from, valid_to, v") == [
+            ("again", 1, 4, "a"),
+            ("again", 5, None, "b"),
+            ("cut off", 2, 3, "a"),
+            ("deleted", 1, 3, "a"),
+            ("deleted", 3, 4, "late"),
+            ("stays", 9, None, "a"),
+        ]
+
+
+def test_two_updates_of_one_time_that_set_other_columns_both_count(lake: LocalLake, batch: Batch, read: Any) -> None:
+    spec = Scd1Write(table="silver.t", mode="scd1", keys=("k",), sequence_by=("at",), update_columns="sets")
+    target = Lake(str(lake.folder)).table("silver.t")
+    schema = {"k": "string", "at": "int", "a": "string", "b": "string", "sets": "array<string>"}
+    first: Rows = [("together", 1, "A", "B", ["a"]), ("together", 1, "A", "B", ["b"]), ("apart", 1, "A", "B", ["a"])]
+    second: Rows = [("apart", 1, "A", "B", ["b"])]
+    for number, rows in enumerate((first, second)):
+        write(small_frame(lake.spark, rows, schema), spec, target=target, identity=batch(number))
+    assert read(lake.folder / "silver/t", "k, a, b") == [("apart", "A", "B"), ("together", "A", "B")]
+
+
+@pytest.mark.parametrize("mode", ["scd1", "scd2"])
+def test_a_type_that_changes_is_an_error_and_no_NULL(lake: LocalLake, batch: Batch, mode: str, read: Any) -> None:  # noqa: N802
+    spec = Scd1Write(mode="scd1", **KEYED) if mode == "scd1" else Scd2Write(mode="scd2", **KEYED)
+    target = Lake(str(lake.folder)).table("silver.t")
+    number = {**PLAIN, "v": "int"}
+    write(small_frame(lake.spark, [("k", 1, None, 7)], number), spec, target=target, identity=batch(0))
+    version = lake.version("silver.t")
+    with pytest.raises(TypeChangeError):
+        write(small_frame(lake.spark, [("k", 2, None, "seven")], PLAIN), spec, target=target, identity=batch(1))
+    assert lake.version("silver.t") == version
+    assert read(lake.folder / "silver/t", "v") == [(7,)]
+
+
+@pytest.mark.parametrize("kept", ["scd1", "scd2"])
+def test_an_empty_or_shrunken_snapshot_does_not_close_all_history(
+    lake: LocalLake, batch: Batch, kept: Any, read: Any
+) -> None:
+    spec = SnapshotWrite(table="silver.t", mode="snapshot", keys=("k",), snapshot_by="day", snapshot_as=kept)
+    target, schema = Lake(str(lake.folder)).table("silver.t"), {"k": "int", "day": "date", "v": "string"}
+
+    def deliver(day: int, keys: range, number: int) -> WriteResult:
+        rows = [(key, f"2024-01-0{day}", "v") for key in keys]
+        return write(small_frame(lake.spark, rows, schema), spec, target=target, identity=batch(number))
+
+    deliver(1, range(10), 0)
+    before = read(lake.folder / "silver/t")
+    with pytest.raises(LakehouseError) as caught:
+        deliver(2, range(4), 1)
+    assert (caught.value.code, caught.value.exit_code) == ("DELETE_GUARD", 3)
+    assert read(lake.folder / "silver/t") == before
+    half = deliver(3, range(5), 1)
+    assert half.rows == 5
+    current = read(lake.folder / "silver/t", "k" if kept == "scd1" else "k, is_current")
+    assert sum(row[-1] is True or kept == "scd1" for row in current) == 5
+    with pytest.raises(LakehouseError) as caught:
+        deliver(4, range(10, 12), 2)
+    assert caught.value.code == "DELETE_GUARD"
+
+
+@pytest.mark.parametrize("kept", ["scd1", "scd2"])
+def test_a_snapshot_that_was_killed_before_its_commit_is_applied_under_a_new_checkpoint(
+    lake: LocalLake, batch: Batch, kept: Any, read: Any
+) -> None:
+    spec = SnapshotWrite(
+        table="silver.t", mode="snapshot", keys=("k",), snapshot_by="day", snapshot_as=kept, max_delete_fraction=1
+    )
+    target, schema = Lake(str(lake.folder)).table("silver.t"), {"k": "string", "day": "int", "v": "string"}
+    first, second = (
+        small_frame(lake.spark, rows, schema)
+        for rows in ([("a", 1, "x"), ("b", 1, "x"), ("c", 1, "x")], [("a", 2, "y"), ("c", 2, "x")])
+    )
+    write(first, spec, target=target, identity=batch(0))
+    killed = plan(second, spec, target=target, identity=batch(1))
+    if killed.remember:
+        killed.remember()
+    write(second, spec, target=target, identity=batch(0, stream="new"))
+    if kept == "scd1":
+        assert read(lake.folder / "silver/t", "k, v") == [("a", "y"), ("c", "x")]
+    else:
+        assert read(lake.folder / "silver/t", "k, valid_from, valid_to, v") == [
+            ("a", 1, 2, "x"),
+            ("a", 2, None, "y"),
+            ("b", 1, 2, "x"),
+            ("c", 1, None, "x"),
+        ]
+
+
+JOB = """
+sources:
+  orders: {kind: table, table: bronze.orders, stream: true}
+write: {table: silver.orders, mode: scd1, keys: [a, b], sequence_by: at}
+"""
+
+
+def test_a_NULL_key_or_sequence_is_put_aside_and_the_batch_goes_on(workshop: Any) -> None:  # noqa: N802
+    workshop.job("silver", JOB, "def transform(orders: DataFrame) -> DataFrame:\n    return orders\n")
+    for _ in range(2):
+        workshop.put("bronze.orders", "a int, b int, at int", [(1, None, 1), (1, 1, None), (2, 2, 1)])
+        result = workshop.run("silver")
+        assert (result.rows.produced, result.rows.rejected) == (3, 2)
+    assert workshop.rows("silver.orders", "a", "b", "at") == [(2, 2, 1)]
+    assert {code for (code,) in workshop.rows("quarantine.silver_orders", "code")} == {"NULL_KEY"}
