@@ -1,4 +1,4 @@
-"""The command line: ``lakehouse run | plan | check | doctor | show``."""
+"""The command line: ``lakehouse run | plan | check | doctor | show | maintain``."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from lakehouse.errors import ConfigError, LakehouseError, first_line
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from lakehouse.runtime.maintain import Cared
     from lakehouse.runtime.workplace import Workplace
 
 _EXITS = """\b
@@ -101,10 +102,17 @@ def _run(
     except Exception as failure:
         error = failure if isinstance(failure, LakehouseError) else LakehouseError(first_line(failure))
         answer = not_begun(Path(job).stem, error).as_json()
+    _end(answer, error, as_json=as_json)
+
+
+def _end(answer: dict[str, Any], error: LakehouseError | None, *, as_json: bool) -> NoReturn:
+    """Say how it went, and end with the error's exit code."""
+    from lakehouse.runtime.result import told
+
     if error:
         click.echo(f"{error.code}: {error}", err=True)
     if as_json:
-        click.echo(json.dumps(answer, default=str))
+        click.echo(json.dumps({**answer, "error": told(error)}, default=str))
     sys.stdout.flush()
     raise SystemExit(error.exit_code if error else 0)
 
@@ -130,12 +138,13 @@ def _pair(text: str) -> tuple[str, str]:
 @_env
 @_lake
 @_param
-def plan(job: str, env: str | None, lake: str | None, params: tuple[str, ...]) -> None:
+@click.option("--explain-write", is_flag=True, help="Read the next batch, and say how it would be committed and why.")
+def plan(job: str, env: str | None, lake: str | None, params: tuple[str, ...], *, explain_write: bool) -> None:
     """Say what a run of JOB would read, create and change. Reads nothing big, writes nothing."""
     work = _workplace(job, env, lake, params)
     from lakehouse.runtime.plan import planned
 
-    for line in planned(work):
+    for line in planned(work, explain_write=explain_write):
         click.echo(line)
 
 
@@ -201,6 +210,47 @@ def show(table: str, env: str | None, lake: str | None) -> None:
 
     for line in shown(table, lake_of(env, lake)):
         click.echo(line)
+
+
+@cli.command(epilog=_EXITS)
+@click.argument("names", nargs=-1, metavar="[JOB|TABLE]...")
+@_env
+@_lake
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option("--retain", metavar="TIME", help="Keep files that left a table for so long; '7 days' where not said.")
+@click.option("--allow-short", is_flag=True, help="Allow less than 7 days, while no job of the lake is running.")
+@_json
+def maintain(
+    names: tuple[str, ...],
+    *,
+    env: str | None,
+    lake: str | None,
+    dry_run: bool,
+    retain: str | None,
+    allow_short: bool,
+    as_json: bool,
+) -> NoReturn:
+    """Look after the tables of JOBs (all of the project, where none is named), or after a TABLE (schema.table).
+
+    Forgets old events, purges deleted rows, brings small files together and removes files that nobody needs, each where
+    it pays. It runs beside the jobs: no row that readers see changes.
+    """
+    from lakehouse.runtime.maintain import maintain, plan
+    from lakehouse.runtime.progress import cared_for
+
+    def say(cared: Cared) -> None:
+        for line in cared_for(cared):
+            click.echo(line)
+
+    error: LakehouseError | None = None
+    answer: dict[str, Any] = {"status": "failed", "dry_run": dry_run, "tables": []}
+    try:
+        asked = plan(retain=retain, allow_short=allow_short, dry_run=dry_run)
+        report = maintain(names, asked, env=env, lake=lake, say=say)
+        answer, error = report.as_json(), report.error
+    except Exception as failure:
+        error = failure if isinstance(failure, LakehouseError) else LakehouseError(first_line(failure))
+    _end(answer, error, as_json=as_json)
 
 
 def main() -> NoReturn:
