@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 EVENT, DELETED, TRUNCATE = "__event", "__deleted", "__truncate"
 FATE, ACTION, OLD, RANK, REMEMBER, KIND = "__fate", "__action", "__old", "__rank", "__remember", "__kind"
+FILE = "__file"
 _POSITION = ("file", "topic", "partition", "offset", "position")
 _POSITION_TYPE = "struct<file:string,topic:string,partition:int,offset:bigint,position:bigint>"
 _RANGED = (IntegralType, DecimalType, DateType, TimestampType, TimestampNTZType, StringType)
@@ -48,6 +49,16 @@ def keys(frame: DataFrame, by: Sequence[str]) -> list[Column]:
 def names(count: int) -> list[str]:
     """The engine's own names of so many keys."""
     return [key(index) for index in range(count)]
+
+
+def payload(batch: DataFrame) -> list[str]:
+    """The columns of a batch that are not the engine's own."""
+    return [name for name in batch.columns if not name.startswith("__")]
+
+
+def filed(table: DataFrame) -> DataFrame:
+    """A table with the file that each row is in."""
+    return table.withColumn(FILE, F.col("_metadata.file_path"))
 
 
 def same_key(one: DataFrame, other: DataFrame, count: int) -> Column:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pyspark.sql import Window
 from pyspark.sql import functions as F
@@ -25,16 +25,17 @@ from lakehouse.write.events import (
     DELETED,
     EVENT,
     FATE,
+    FILE,
     KIND,
     OLD,
     RANK,
     REMEMBER,
-    TRUNCATE,
     beside,
     keys,
     names,
     of_keys,
     order,
+    payload,
     same_key,
 )
 from lakehouse.write.evolve import grown
@@ -94,27 +95,22 @@ class PartialRows(WholeRows):
 
     @property
     def _payload(self) -> list[str]:
-        return [name for name in super()._payload if name != UPDATES]
+        return [name for name in payload(self.batch) if name != UPDATES]
 
-    @property
-    def _told(self) -> list[str]:
-        return [*self._payload, SETS]
+    _TELLING: ClassVar[tuple[str, ...]] = (SETS,)
 
     def _judged(self, *, narrow: bool) -> DataFrame:  # noqa: ARG002 -- whole rows are needed here
         """The batch with the fate of each event, and the rows that its keys shall have."""
-        events = self._events()
         every = Window.partitionBy(*names(self._count))
-        ranked = self._ranked(events.where(~F.col(TRUNCATE))).withColumn(
-            _NTH, F.row_number().over(Window.partitionBy(*names(self._count), EVENT).orderBy(EVENT))
-        )
-        kind = sql_type(ranked.schema[EVENT].dataType)
-        live = self._live(kind, narrow=False)
-        known = self._with_known(ranked, events, live)
+        nth = F.row_number().over(Window.partitionBy(*names(self._count), EVENT).orderBy(EVENT))
+        ranked = self._events.withColumn(_NTH, nth)
+        live = self._live(self._kind, narrow=False)
+        known = self._with_known(ranked, live)
         # late events set nothing and delete nothing
         late = F.coalesce(F.col(f"{EVENT}.sequence") <= F.col(f"{FORGOTTEN}.sequence"), F.lit(False))
         deletion = F.max(F.when(F.col(DELETED), F.col(EVENT))).over(every)
         known = known.withColumns({"__late": late, _DEADLINE: F.greatest(DEAD, deletion)})
-        rows = self._rows(known, live, events, kind)
+        rows = self._rows(known, live)
         decided = beside(
             known, rows.select(*names(self._count), _SEEN, _KNOWN, _CHANGES), self._count, small=self.size.small
         )
@@ -124,6 +120,7 @@ class PartialRows(WholeRows):
             {
                 ACTION: F.lit(None).cast("string"),
                 OLD: F.lit(False),
+                FILE: F.lit(None).cast("string"),
                 REMEMBER: heeded & (F.col(DEAD).isNull() | (F.col(EVENT) > F.col(DEAD))),
                 KIND: F.lit(auxiliary.EVENT_KIND),
                 CODE: F.when(F.col(FATE) == "rejected", "LATE_EVENT"),
@@ -131,19 +128,19 @@ class PartialRows(WholeRows):
         )
         parts = [decided, rows.where(F.col(ACTION).isNotNull()).withColumn(REMEMBER, F.lit(False))]
         if self.size.truncates:
-            parts.append(self._last_truncate(events))
+            parts.append(self._last_truncate())
         together = reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), parts)
-        engine = [*names(self._count), EVENT, FATE, ACTION, OLD, REMEMBER, KIND, CODE]
+        engine = [*names(self._count), EVENT, FATE, ACTION, OLD, FILE, REMEMBER, KIND, CODE]
         return together.select(*[col(name) for name in (*self._columns, *engine)])
 
     @property
     def _columns(self) -> list[str]:
-        return [name for name in self.batch.columns if not name.startswith("__")]
+        return payload(self.batch)
 
     def _live(self, kind: str, *, narrow: bool) -> DataFrame | None:  # noqa: ARG002 -- whole rows are needed here
         if self.held is None:
             return None
-        table = grown(self.held, self.batch)
+        table = self._near(self.held)
         sequence = [path(table, name) for name in self.spec.sequence_by]
         plain = order(table, sequence, deleted=F.lit(False), columns=self._payload).cast(kind)
         event = F.coalesce(F.col(f"{UPDATES}.event").cast(kind), plain)
@@ -160,18 +157,23 @@ class PartialRows(WholeRows):
             return listed & col(name).isNotNull()
         return listed
 
-    def _rows(self, known: DataFrame, live: DataFrame | None, events: DataFrame, kind: str) -> DataFrame:
+    def _rows(self, known: DataFrame, live: DataFrame | None) -> DataFrame:
         """The rows that the keys shall have, and what has to be done to the table for it."""
         heard = ~F.col(DELETED) & (F.col(_NTH) == 1) & ~F.col("__late")
         new = known.where(heard & _alive(F.col(EVENT)))
         orders = {name: F.when(self._sets(name), F.col(EVENT)) for name in self._values}
         nothing = F.lit(None)
         new = new.withColumns(
-            {_IS_HELD: F.lit(False), _WAS: nothing.cast("bigint"), _KNOWN: nothing.cast(f"array<{kind}>")}
+            {
+                _IS_HELD: F.lit(False),
+                _WAS: nothing.cast("bigint"),
+                _KNOWN: nothing.cast(f"array<{self._kind}>"),
+                FILE: nothing.cast("string"),
+            }
         )
         parts = [self._stated(new, orders)]
         if live is not None:
-            parts.append(self._held_rows(known, live, events, kind))
+            parts.append(self._held_rows(known, live))
         together = reduce(lambda one, other: one.unionByName(other), parts)
         folded = together.groupBy(*names(self._count)).agg(
             *[F.first(col(name)).alias(name) for name in self._payload if name not in self._values],
@@ -181,6 +183,7 @@ class PartialRows(WholeRows):
             F.max(_IS_HELD).alias(OLD),
             F.max(_WAS).alias(_WAS),
             F.max(_KNOWN).alias(_KNOWN),
+            F.max(FILE).alias(FILE),
         )
         folded = folded.withColumn(UPDATES, self._updates())
         lives = F.col(EVENT).isNotNull()
@@ -189,7 +192,7 @@ class PartialRows(WholeRows):
         orders_seen = F.array(*map(F.col, self._orders.values()))
         folded = folded.withColumn(ACTION, action)
         folded = folded.withColumns({_SEEN: orders_seen, _CHANGES: F.col(ACTION).isNotNull()})
-        engine = [*names(self._count), ACTION, OLD, _SEEN, _KNOWN, _CHANGES]
+        engine = [*names(self._count), ACTION, OLD, FILE, _SEEN, _KNOWN, _CHANGES]
         return folded.select(*[col(name) for name in (*self._columns, *engine)])
 
     @property
@@ -200,7 +203,7 @@ class PartialRows(WholeRows):
     def _stated(self, rows: DataFrame, orders: Mapping[str, Column]) -> DataFrame:
         """Rows as what they say of each column, and when."""
         said = [orders[name].alias(alias) for name, alias in self._orders.items()]
-        engine = [*names(self._count), EVENT, _DEADLINE, _IS_HELD, _WAS, _KNOWN]
+        engine = [*names(self._count), EVENT, _DEADLINE, _IS_HELD, _WAS, _KNOWN, FILE]
         return rows.select(*[col(name) for name in (*self._payload, *engine)], *said)
 
     def _updates(self) -> Column:
@@ -222,14 +225,14 @@ class PartialRows(WholeRows):
         kind = sql_type(self.batch.schema[UPDATES].dataType)
         return F.struct(F.col(EVENT).alias("event"), columns.alias("columns")).cast(kind)
 
-    def _held_rows(self, known: DataFrame, live: DataFrame, events: DataFrame, kind: str) -> DataFrame:
+    def _held_rows(self, known: DataFrame, live: DataFrame) -> DataFrame:
         """The table's rows of the keys, as what they say of each column."""
         count, small = self._count, self.size.small
         deadlines = known.groupBy(*names(count)).agg(F.max(_DEADLINE).alias(_DEADLINE))
         if self.size.truncates:
             # every row of the table may have columns from before the truncate
             held = beside(live, deadlines, count, small=small)
-            held = held.crossJoin(F.broadcast(floor(events, self.remembered, kind)))
+            held = held.crossJoin(F.broadcast(floor(self._truncates, self.remembered, self._kind)))
             held = held.withColumn(_DEADLINE, F.greatest(_DEADLINE, FLOOR))
         else:
             held = of_keys(live, deadlines.select(*names(count)), count, small=small)
@@ -238,7 +241,7 @@ class PartialRows(WholeRows):
         held = held.withColumns({EVENT: F.col(LIVE), _IS_HELD: F.lit(True), _WAS: was})
         orders = {}
         for name in self._values:
-            own = F.element_at(F.col(f"{UPDATES}.columns"), F.lit(name)).cast(kind)
+            own = F.element_at(F.col(f"{UPDATES}.columns"), F.lit(name)).cast(self._kind)
             orders[name] = F.coalesce(own, F.when(col(name).isNotNull(), F.col(EVENT)))
         held = held.withColumn(_KNOWN, F.array(*orders.values()))
         return self._stated(held, {name: F.when(_alive(order), order) for name, order in orders.items()})
@@ -271,7 +274,7 @@ def mend(fold: WholeRows, change: Change, target: Table, version: int, options: 
     """Fold again what another writer changed between the look at the table and this batch's commit."""
     count = len(fold.spec.keys)
     before = read_table(fold.batch.sparkSession, target, version - 1)
-    judged, _ = replace(fold, held=before, pruned=False).judged(narrowly=False)
+    judged, _ = replace(fold, held=before).judged(narrowly=False)
     right = judged.where(F.col(ACTION) == PUT)
     ours = change.rows.where(F.col(ACTION).isNotNull()).select(*names(count))
     settled = judged.where(F.col(ACTION).isNotNull()).select(*names(count))

@@ -7,7 +7,6 @@ duplicate or an older event changes nothing.
 from __future__ import annotations
 
 import functools
-from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,7 +15,7 @@ from pyspark.sql import functions as F
 from lakehouse.lake.frame import materialise
 from lakehouse.lake.table import read_table
 from lakehouse.write import auxiliary, partial
-from lakehouse.write.change import PUT, REMOVE, Change, Reach, reach
+from lakehouse.write.change import Change, Reach, reach
 from lakehouse.write.commit import Plan, WriteResult, replace_on
 from lakehouse.write.events import (
     ACTION,
@@ -56,33 +55,26 @@ def plan(batch: DataFrame, spec: Scd1Write, target: Table, identity: Identity, a
     in_parts = bool(spec.ignore_null_updates) or spec.update_columns is not None
     batch = (partial.told(batch, spec, target) if in_parts else batch).drop(*spec.except_columns)
     batch, before, options = fitted(batch, spec, target, about)
+    kind = PartialRows if in_parts else WholeRows
+    batch = kind.ranked(batch, spec)
     size = sized(batch, spec.keys)
     forgets = spec.apply_as_deletes is not None or spec.apply_as_truncates is not None
     held = None if before.is_empty_table else read_table(spark, target)
-    near = Reach() if held is None or size.truncates else reach(batch, target, spec, size, before)
-    fold = (PartialRows if in_parts else WholeRows)(
-        batch, spec, size, held, auxiliary.recalled(spark, target, identity) if forgets else None, pruned=bool(near)
-    )
+    fold = kind(batch, spec, size, held, auxiliary.recalled(spark, target, identity) if forgets else None)
     judged, counts = fold.judged(narrowly=not identity.again)
-    put, gone = (sum(count for (_, action, _), count in counts.items() if action == one) for one in (PUT, REMOVE))
-    replaced = sum(count for (_, action, old), count in counts.items() if action == PUT and old)
-    fates: Counter[str] = Counter()
-    for (fate, _, _), count in counts.items():
-        fates.update({fate: count} if fate else {})
     if size.truncates:
-        did = bool(counts[(None, REMOVE, True)])
-        fates.update(deleted=did, unchanged=size.truncates - did)
-    change = Change(judged, spec.keys, put, replaced, gone)
+        counts.fates.update(deleted=bool(counts.swept), unchanged=size.truncates - bool(counts.swept))
+    near = Reach() if size.truncates else reach(batch, target, spec, size, before, counts.files)
+    change = Change(judged, spec.keys, counts)
     strategy, why = change.strategy(spec.strategy, near.told)
     planned = WriteResult(
-        **cast("dict[str, Any]", fates),
-        rows_added=put,
-        rows_removed=replaced + gone,
+        **cast("dict[str, Any]", counts.fates),
+        rows_added=counts.put,
+        rows_removed=counts.replaced + counts.gone,
         version=before.version,
         strategy=strategy,
         why=why,
     )
-    aside = judged.where(REMEMBER) if size.deletes or size.truncates else None
     return Plan(
         target,
         identity,
@@ -91,11 +83,11 @@ def plan(batch: DataFrame, spec: Scd1Write, target: Table, identity: Identity, a
         make=lambda more: change.make(
             strategy, target, {**options, **more}, where=near.where, flat=not spec.partition_by
         ),
-        remember=functools.partial(auxiliary.remember, aside, target, identity, spec)
-        if aside and not aside.isEmpty()
+        remember=functools.partial(auxiliary.remember, judged.where(REMEMBER), target, identity, spec)
+        if counts.remembered
         else None,
         mend=functools.partial(partial.mend if in_parts else _mend, fold, change, target),
-        rejected=judged.where(F.col(FATE) == "rejected") if fates.get("rejected") else None,
+        rejected=judged.where(F.col(FATE) == "rejected") if counts.fates["rejected"] else None,
     )
 
 
@@ -103,7 +95,7 @@ def _mend(fold: WholeRows, change: Change, target: Table, version: int, options:
     """Put back what another writer had made newer, between the look at the table and this batch's commit."""
     spec, count = fold.spec, len(fold.spec.keys)
     before = read_table(fold.batch.sparkSession, target, version - 1)
-    judged, _ = replace(fold, held=before, pruned=False).judged(narrowly=False)
+    judged, _ = replace(fold, held=before).judged(narrowly=False)
     right, ours = (rows.where(F.col(ACTION).isNotNull()).select(*names(count)) for rows in (judged, change.rows))
     wrong = ours.join(right, same_key(ours, right, count), "left_anti")
     table = before.select("*", *keys(before, spec.keys))

@@ -8,10 +8,9 @@ in time. The method is that of AUTO CDC in Spark Declarative Pipelines, which re
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, replace
 from functools import partial, reduce
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pyspark.sql import Window
 from pyspark.sql import functions as F
@@ -22,36 +21,39 @@ from lakehouse.lake.batch import CODE, SOURCE
 from lakehouse.lake.frame import as_json, col, materialise, path, row_hash, sql_type
 from lakehouse.lake.table import read_table
 from lakehouse.write import auxiliary
-from lakehouse.write.change import PUT, REMOVE, Change, Reach, reach
+from lakehouse.write.change import PUT, REMOVE, Change, Reach, counted, reach
 from lakehouse.write.commit import Plan, WriteResult
 from lakehouse.write.events import (
     ACTION,
     DELETED,
     EVENT,
     FATE,
+    FILE,
     KIND,
     OLD,
     RANK,
     REMEMBER,
     TRUNCATE,
     Size,
+    filed,
     flag,
     keys,
     names,
     of_keys,
     order,
+    payload,
     sized,
     within,
 )
 from lakehouse.write.evolve import fitted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-    from pyspark.sql import Column, DataFrame, Row
+    from pyspark.sql import Column, DataFrame
 
     from lakehouse.lake.batch import Identity
-    from lakehouse.lake.table import Table
+    from lakehouse.lake.table import Commit, Table
     from lakehouse.spec.write import Scd2Write
 
 ORIGIN = "__origin"
@@ -70,72 +72,58 @@ def plan(batch: DataFrame, spec: Scd2Write, target: Table, identity: Identity, a
     batch = with_versions(batch.drop(*spec.except_columns), spec)
     # the table has the sequence in valid_from, whether or not it keeps the columns of it
     batch, before, options = fitted(batch, spec.model_copy(update={"sequence_by": (spec.valid_from,)}), target, about)
-    size = sized(batch, spec.keys)
+    batch = materialise(ordered(batch, spec))
     held = None if before.is_empty_table else read_table(spark, target)
-    near = Reach() if held is None else reach(batch, target, spec, size, before)
-    if near and held is not None and (condition := within(size, spec.keys, held)):
-        held = held.where(condition)
-    fold = Fold(batch, spec, size, held, held, auxiliary.recalled(spark, target, identity))
-    return planned(fold, target, identity, before, options, near=near)
+    fold = Fold(batch, spec, sized(batch, spec.keys), held, held, auxiliary.recalled(spark, target, identity))
+    return planned(fold, target, identity, before, options)
 
 
 def planned(
     fold: Fold,
     target: Table,
     identity: Identity,
-    before: Any,
+    before: Commit,
     options: Mapping[str, str],
     *,
-    near: Reach,
     also: DataFrame | None = None,
 ) -> Plan:
     """What a fold will do to the target. ``also`` are rows to remember besides the events that show in no version."""
     spec = fold.spec
     judged = materialise(fold.judged())
-    found = judged.groupBy(FATE, ACTION, F.col(OLD).isNotNull().alias(OLD), REMEMBER).count().collect()
-    fates: Counter[str] = Counter()
-    for row in found:
-        fates[row[FATE]] += row["count"]
-    put, replaced, gone = counted(found)
-    aside = any(row[REMEMBER] for row in found)
-    told: dict[str, Any] = {fate: count for fate, count in fates.items() if fate}
-    change = Change(judged.drop(OLD), [*spec.keys, spec.valid_from], put, replaced, gone)
+    counts = counted(judged)
+    near = Reach() if fold.whole_table else reach(fold.batch, target, spec, fold.size, before, counts.files)
+    change = Change(judged.drop(OLD), [*spec.keys, spec.valid_from], counts)
     strategy, why = change.strategy(spec.strategy, near.told)
-    counts = WriteResult(
-        **told, rows_added=put, rows_removed=replaced + gone, version=before.version, strategy=strategy, why=why
+    result = WriteResult(
+        **cast("dict[str, Any]", counts.fates),
+        rows_added=counts.put,
+        rows_removed=counts.replaced + counts.gone,
+        version=before.version,
+        strategy=strategy,
+        why=why,
     )
-    own = [F.col(_OWN)[name].alias(name) for name in fold.columns]
-    parts = [
-        judged.where(REMEMBER).select(*own, *names(len(spec.keys)), EVENT, F.lit(auxiliary.EVENT_KIND).alias(KIND))
-    ]
-    if not fold.remembers:
-        aside, parts = False, []
-    if also is not None:
-        aside, parts = True, [*parts, also]
+    parts = [also] if also is not None else []
+    if fold.remembers and (counts.remembered or parts):
+        own = [F.col(_OWN)[name].alias(name) for name in fold.columns]
+        aside = judged.where(REMEMBER).withColumn(KIND, F.lit(auxiliary.EVENT_KIND))
+        parts.append(aside.select(*own, *map(col, [*names(len(spec.keys)), EVENT, KIND])))
     kept = reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), parts) if parts else None
     return Plan(
         target,
         identity,
         before,
-        counts,
+        result,
         make=lambda more: change.make(
             strategy, target, {**options, **more}, where=near.where, flat=not spec.partition_by
         ),
         remember=(
             partial(auxiliary.remember, kept, target, identity, spec, kept=fold.columns if fold.remembers else ())
-            if kept is not None and aside
+            if kept is not None
             else None
         ),
         mend=partial(_mend, fold, target),
-        rejected=judged.where(F.col(FATE) == "rejected") if told.get("rejected") else None,
+        rejected=judged.where(F.col(FATE) == "rejected") if counts.fates["rejected"] else None,
     )
-
-
-def counted(found: Sequence[Row]) -> tuple[int, int, int]:
-    """How many rows are put in, how many of them take the place of another, and how many are taken out."""
-    put = sum(row["count"] for row in found if row[ACTION] == PUT)
-    replaced = sum(row["count"] for row in found if row[ACTION] == PUT and row[OLD])
-    return put, replaced, sum(row["count"] for row in found if row[ACTION] == REMOVE)
 
 
 def _sequence(batch: DataFrame, spec: Scd2Write) -> Column:
@@ -171,11 +159,32 @@ def with_versions(batch: DataFrame, spec: Scd2Write) -> DataFrame:
     ).drop("__sequence")
 
 
+def ordered(batch: DataFrame, spec: Scd2Write) -> DataFrame:
+    """The batch with ``__event``, and with the keys under the engine's own names."""
+    starts = _parts(batch, spec, spec.valid_from)
+    event = order(batch, starts, deleted=F.col(DELETED), columns=_shown(batch, spec))
+    return batch.select("*", event.alias(EVENT), *keys(batch, spec.keys))
+
+
+def _parts(batch: DataFrame, spec: Scd2Write, name: str) -> list[Column]:
+    """The parts of a sequence that is one value."""
+    kind = batch.schema[name].dataType
+    if len(spec.sequence_by) == 1 or not isinstance(kind, StructType):
+        return [col(name)]
+    return [col(name)[part.name] for part in kind.fields]
+
+
+def _shown(batch: DataFrame, spec: Scd2Write) -> list[str]:
+    """The columns of a batch but those of a version."""
+    own = {spec.valid_from, spec.valid_to, spec.is_current}
+    return [name for name in payload(batch) if name not in own]
+
+
 @dataclass(frozen=True)
 class Fold:
     """The events of a batch, and what is known of their keys.
 
-    ``batch`` has the table's columns, ``__deleted``, and its sequence in ``valid_from``. The events of ``held`` are
+    ``batch`` is evaluated, and has the table's columns, ``__event``, and its sequence in ``valid_from``. The events of ``held`` are
     known, and the versions made of all are compared with those of ``shown``: one table, unless a commit is mended.
     ``more`` are events that are known otherwise. ``whole_table``: they are of all keys, and not only of the batch's.
     ``remembers``: the events that show in no version are kept aside; without it they can be told from what is there.
@@ -194,8 +203,7 @@ class Fold:
     @property
     def columns(self) -> list[str]:
         """The table's columns but those of a version."""
-        own = {self.spec.valid_from, self.spec.valid_to, self.spec.is_current}
-        return [name for name in self.batch.columns if name not in own and not name.startswith("__")]
+        return _shown(self.batch, self.spec)
 
     @property
     def untracked(self) -> list[str]:
@@ -228,14 +236,13 @@ class Fold:
         if self.more is not None:
             parts.append(self.more)
         together = reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), parts)
+        # all that follows is done key by key, so the rows are brought together once
+        together = together.repartition(*names(self._count))
         return self._decided(self._versions(self._told(together)))
 
     def _events(self) -> DataFrame:
         """The batch as events."""
-        event = order(self.batch, self._starts(self.spec.valid_from), deleted=F.col(DELETED), columns=self.columns)
-        mine = self.batch.select(
-            *[col(name) for name in self.columns], event.alias(EVENT), *keys(self.batch, self.spec.keys)
-        )
+        mine = self.batch.select(*[col(name) for name in (*self.columns, *names(self._count), EVENT)])
         late = F.lit(False)
         if self.remembered is not None:
             kind = sql_type(mine.schema[EVENT].dataType)
@@ -245,11 +252,7 @@ class Fold:
         return mine.withColumns({ORIGIN: F.lit(_BATCH), _LATE: late}).drop("__forgotten")
 
     def _starts(self, name: str) -> list[Column]:
-        """The parts of a sequence that is one value."""
-        kind = self.batch.schema[name].dataType
-        if len(self.spec.sequence_by) == 1 or not isinstance(kind, StructType):
-            return [col(name)]
-        return [col(name)[part.name] for part in kind.fields]
+        return _parts(self.batch, self.spec, name)
 
     def _of_table(self, events: DataFrame, kind: str) -> list[DataFrame]:
         """What the versions of the batch's keys tell: the event that began each, its end, and that it is there."""
@@ -269,7 +272,8 @@ class Fold:
             {EVENT: ended.cast(kind), ORIGIN: F.lit(_VERSION), _LATE: F.lit(False), "__derived": F.lit(True)}
         )
         shown = held if self.shown is self.held else self._mine(self.shown, events)
-        old = F.struct(col(spec.valid_to).alias("valid_to"), row_hash(shown, self.columns).alias("hash"))
+        hashed = row_hash(shown, self.columns).alias("hash")
+        old = F.struct(col(spec.valid_to).alias("valid_to"), hashed, F.col(FILE).alias("file"))
         there = order(shown, self._starts(spec.valid_from), deleted=F.lit(False), columns=None, placed=False)
         shown = shown.withColumns({EVENT: there.cast(kind), ORIGIN: F.lit(_SHOWN), _LATE: F.lit(False), OLD: old})
         engine = [*names(self._count), EVENT, ORIGIN, _LATE]
@@ -281,6 +285,7 @@ class Fold:
 
     def _mine(self, table: DataFrame, events: DataFrame) -> DataFrame:
         """The versions of the batch's keys, with the columns that the table will have."""
+        table = filed(table)
         there = {name.lower(): name for name in table.columns}
         wanted = [
             (col(there[name.lower()]) if name.lower() in there else F.lit(None))
@@ -288,10 +293,12 @@ class Fold:
             .alias(name)
             for name in (*self.columns, self.spec.valid_from, self.spec.valid_to, self.spec.is_current)
         ]
-        table = table.select(*wanted)
+        table = table.select(*wanted, FILE)
         table = table.select("*", *keys(table, self.spec.keys))
         if self.whole_table:
             return table
+        if condition := within(self.size, self.spec.keys, table):
+            table = table.where(condition)
         return of_keys(table, events.select(*names(self._count)), self._count, small=self.size.small)
 
     def _of_memory(self, events: DataFrame, kind: str) -> list[DataFrame]:
@@ -337,40 +344,36 @@ class Fold:
         ranked = together.withColumns(columns)
         if OLD in ranked.columns:
             return ranked.drop(OLD).withColumnRenamed("__there", OLD)
-        nothing = f"struct<valid_to:{sql_type(self.batch.schema[self.spec.valid_to].dataType)},hash:bigint>"
+        kind = sql_type(self.batch.schema[self.spec.valid_to].dataType)
+        nothing = f"struct<valid_to:{kind},hash:bigint,file:string>"
         return ranked.withColumn(OLD, F.lit(None).cast(nothing))
 
     def _versions(self, told: DataFrame) -> DataFrame:
         """Where versions begin and end on each key's timeline."""
         heeded = (F.col(RANK) == 1) & ~F.col(_LATE) & (F.col(ORIGIN) != _SHOWN)
         timeline = told.withColumn("__heeded", heeded)
-        by_key = Window.partitionBy(*names(self._count), "__heeded").orderBy(f"{EVENT}.sequence")
+        # newest first: all that a frame looks at then grows row by row, and is not gone through again for each
+        by_key = Window.partitionBy(*names(self._count), "__heeded").orderBy(F.col(f"{EVENT}.sequence").desc())
+        newer = by_key.rowsBetween(Window.unboundedPreceding, -1)
         deleted = F.col(f"{EVENT}.deleted")
         tracked = F.struct(*[_comparable(told, name) for name in self._tracked]) if self._tracked else F.lit(0)
         timeline = timeline.withColumn(_TRACKED, tracked)
-        alive_before = F.lag(~deleted).over(by_key)
-        timeline = timeline.withColumns({_BEFORE: alive_before, "__tracked_before": F.lag(_TRACKED).over(by_key)})
+        alive_before = F.lead(~deleted).over(by_key)
+        timeline = timeline.withColumns({_BEFORE: alive_before, "__tracked_before": F.lead(_TRACKED).over(by_key)})
         same = F.coalesce(F.col(_BEFORE), F.lit(False)) & F.col(_TRACKED).eqNullSafe(F.col("__tracked_before"))
         begins = F.col("__heeded") & ~deleted & ~same
         ends = F.col("__heeded") & deleted & F.coalesce(F.col(_BEFORE), F.lit(False))
         timeline = timeline.withColumns({_START: begins, _END: ends})
-        after = by_key.rowsBetween(1, Window.unboundedFollowing)
         bound = F.when(F.col(_START) | F.col(_END), F.col(f"{EVENT}.sequence"))
-        timeline = timeline.withColumns({"__next": F.min(bound).over(after)})
+        timeline = timeline.withColumns({"__next": F.last(bound, ignorenulls=True).over(newer)})
         if not self.untracked:
             return timeline
-        run = F.sum(F.when(F.col(_START) | F.col(_END), 1).otherwise(0)).over(by_key)
+        run = F.count(bound).over(newer)
         timeline = timeline.withColumn(_RUN, run)
-        whole = (
-            Window.partitionBy(*names(self._count), "__heeded", _RUN)
-            .orderBy(f"{EVENT}.sequence")
-            .rowsBetween(Window.unboundedPreceding, Window.unboundedFollowing)
-        )
-        last = F.last(F.struct(*[col(name) for name in self.untracked])).over(whole)
-        position = Window.partitionBy(*names(self._count), "__heeded", _RUN).orderBy(F.col(f"{EVENT}.sequence").desc())
-        before = F.lag(F.struct(*[_comparable(told, name) for name in self.untracked])).over(by_key)
+        of_run = Window.partitionBy(*names(self._count), "__heeded", _RUN).orderBy(F.col(f"{EVENT}.sequence").desc())
+        last = F.first(F.struct(*[col(name) for name in self.untracked])).over(of_run)
         now = F.struct(*[_comparable(told, name) for name in self.untracked])
-        in_place = (F.row_number().over(position) == 1) & ~now.eqNullSafe(before)
+        in_place = (F.row_number().over(of_run) == 1) & ~now.eqNullSafe(F.lead(now).over(by_key))
         return timeline.withColumns({"__last": last, "__in_place": in_place})
 
     def _decided(self, timeline: DataFrame) -> DataFrame:
@@ -426,13 +429,14 @@ class Fold:
         whole = whole.withColumns(
             {
                 ACTION: action,
+                FILE: F.col(f"{OLD}.file"),
                 REMEMBER: hidden | covered,
                 CODE: F.when(F.col(FATE) == "rejected", "LATE_EVENT"),
             }
         )
         shown = [*self.columns, spec.valid_from, spec.valid_to, spec.is_current]
         order_of_table = [name for name in self.batch.columns if name in shown]
-        engine = [*names(self._count), EVENT, FATE, ACTION, REMEMBER, CODE, OLD, _OWN]
+        engine = [*names(self._count), EVENT, FATE, ACTION, REMEMBER, CODE, OLD, FILE, _OWN]
         return whole.where(mine | F.col(ACTION).isNotNull() | F.col(REMEMBER)).select(
             *[col(name) for name in (*order_of_table, *engine)]
         )
@@ -450,10 +454,8 @@ def _mend(fold: Fold, target: Table, version: int, options: Mapping[str, str]) -
     spark = fold.batch.sparkSession
     again = replace(fold, held=read_table(spark, target, version - 1), shown=read_table(spark, target, version))
     judged = materialise(again.judged())
-    found = judged.groupBy(ACTION, F.col(OLD).isNotNull().alias(OLD)).count().collect()
-    put, replaced, gone = counted(found)
-    spec = fold.spec
-    change = Change(judged.drop(OLD), [*spec.keys, spec.valid_from], put, replaced, gone)
-    if put or gone:
-        change.make("merge" if gone else "replace_on", target, options, where="", flat=not spec.partition_by)
-    return put, replaced + gone
+    counts, spec = counted(judged), fold.spec
+    change = Change(judged.drop(OLD), [*spec.keys, spec.valid_from], counts)
+    if counts.put or counts.gone:
+        change.make("merge" if counts.gone else "replace_on", target, options, where="", flat=not spec.partition_by)
+    return counts.put, counts.replaced + counts.gone

@@ -8,7 +8,6 @@ snapshot changes what was so until the next one that was applied, so the state o
 from __future__ import annotations
 
 import functools
-from collections import Counter
 from dataclasses import replace
 from functools import reduce
 from typing import TYPE_CHECKING, Any, cast
@@ -22,7 +21,7 @@ from lakehouse.lake.frame import col, materialise, path, row_hash, sql_type
 from lakehouse.lake.table import read_table
 from lakehouse.spec.write import Scd1Write, Scd2Write
 from lakehouse.write import auxiliary, scd1, scd2
-from lakehouse.write.change import PUT, REMOVE, Change, Reach
+from lakehouse.write.change import PUT, REMOVE, Change, counted
 from lakehouse.write.commit import Plan, WriteResult
 from lakehouse.write.events import (
     ACTION,
@@ -165,19 +164,15 @@ def _latest(
     batch, before, options = fitted(batch, spec, target, about)
     held = grown(read_table(batch.sparkSession, target), batch)
     judged = materialise(_compared(batch, spec, held, _newest(batch, empty, known)))
-    found = judged.groupBy(FATE, ACTION, OLD).count().collect()
-    fates: Counter[str] = Counter()
-    for row in found:
-        fates.update({row[FATE]: row["count"]} if row[FATE] else {})
-    put, replaced, gone = scd2.counted(found)
-    _guard(spec, held.count() if gone else 0, gone, identity)
-    change = Change(judged, spec.keys, put, replaced, gone)
+    counts = counted(judged)
+    _guard(spec, held.count() if counts.gone else 0, counts.gone, identity)
+    change = Change(judged, spec.keys, counts)
     strategy, why = change.strategy(spec.strategy, "")
     applied = _to_remember(batch, spec, empty)
     planned = WriteResult(
-        **cast("dict[str, Any]", fates),
-        rows_added=put,
-        rows_removed=replaced + gone,
+        **cast("dict[str, Any]", counts.fates),
+        rows_added=counts.put,
+        rows_removed=counts.replaced + counts.gone,
         version=before.version,
         strategy=strategy,
         why=why,
@@ -246,6 +241,7 @@ def _versions(
     batch = scd2.with_versions(batch.withColumn("__sequence", F.col(_AT)), as_scd2)
     by_start = as_scd2.model_copy(update={"sequence_by": (spec.valid_from,)})
     batch, before, options = fitted(batch, by_start, target, about)
+    batch = materialise(scd2.ordered(batch, by_start))
     size = sized(batch, spec.keys)
     held = None if before.is_empty_table else read_table(spark, target)
     fold = scd2.Fold(batch, as_scd2, size, held, held, None, whole_table=True, remembers=False)
@@ -265,7 +261,7 @@ def _versions(
         more.append(_restated(fold, snapshots, applied, held))
     fold = replace(fold, more=reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), more))
     also = _to_remember(batch, spec, empty)
-    plan = scd2.planned(fold, target, identity, before, options, near=Reach(), also=also)
+    plan = scd2.planned(fold, target, identity, before, options, also=also)
     return replace(plan, planned=replace(plan.planned, duplicates=plan.planned.duplicates + duplicates))
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from functools import reduce
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pyspark.sql import Window
 from pyspark.sql import functions as F
@@ -13,12 +12,13 @@ from pyspark.sql import functions as F
 from lakehouse.lake.batch import CODE
 from lakehouse.lake.frame import col, materialise, path, sql_type
 from lakehouse.write import auxiliary
-from lakehouse.write.change import PUT, REMOVE
+from lakehouse.write.change import PUT, REMOVE, Counts, counted
 from lakehouse.write.events import (
     ACTION,
     DELETED,
     EVENT,
     FATE,
+    FILE,
     KIND,
     OLD,
     RANK,
@@ -26,10 +26,12 @@ from lakehouse.write.events import (
     TRUNCATE,
     Size,
     beside,
+    filed,
     keys,
     names,
     of_keys,
     order,
+    payload,
     same_key,
     within,
 )
@@ -54,18 +56,27 @@ class WholeRows:
     size: Size
     held: DataFrame | None
     remembered: DataFrame | None
-    pruned: bool
 
-    def judged(self, *, narrowly: bool) -> tuple[DataFrame, Counter[tuple[str | None, str | None, bool]]]:
+    @classmethod
+    def ranked(cls, batch: DataFrame, spec: Scd1Write) -> DataFrame:
+        """The batch with each event's place in the order of all and among those of its key, evaluated once."""
+        sequence = [path(batch, name) for name in spec.sequence_by]
+        deleted = F.col(DELETED) | F.col(TRUNCATE)
+        event = order(batch, sequence, deleted=deleted, columns=[*payload(batch), *cls._TELLING])
+        events = batch.select("*", event.alias(EVENT), *keys(batch, spec.keys))
+        newest_first = Window.partitionBy(*names(len(spec.keys)), TRUNCATE).orderBy(F.col(EVENT).desc())
+        first = F.first(EVENT).over(newest_first)
+        return materialise(events.withColumns({RANK: F.row_number().over(newest_first), _FIRST: first}))
+
+    def judged(self, *, narrowly: bool) -> tuple[DataFrame, Counts]:
         """Every row's fate, its action, and whether that replaces a row; evaluated once, and counted.
 
         First only keys, sequence and position of the table's rows are read. Where that leaves two of them equal, as in
         a replay, whole rows are read for their hash.
         """
         judged = materialise(self._judged(narrow=narrowly and self.held is not None))
-        found = judged.groupBy(FATE, ACTION, OLD).count().collect()
-        counts = Counter({(row[FATE], row[ACTION], bool(row[OLD])): row["count"] for row in found})
-        if any(fate == _TIE for fate, _, _ in counts):
+        counts = counted(judged)
+        if counts.fates[_TIE]:
             return self.judged(narrowly=False)
         return judged, counts
 
@@ -75,10 +86,9 @@ class WholeRows:
 
     def _judged(self, *, narrow: bool) -> DataFrame:
         """The batch with the fate of each event: against those of its key, then against what is held and remembered."""
-        events = self._events()
-        ranked = self._ranked(events.where(~F.col(TRUNCATE)))
-        live = self._live(sql_type(ranked.schema[EVENT].dataType), narrow=narrow)
-        judged = self._with_known(ranked, events, live)
+        ranked = self._events
+        live = self._live(self._kind, narrow=narrow)
+        judged = self._with_known(ranked, live)
         decided = judged.withColumn(FATE, _fate(narrow=narrow))
         newest = F.col(DEAD).isNull() | (F.col(EVENT) > F.col(DEAD))
         heeded = F.col(FATE).isin("deleted", "unchanged")
@@ -93,49 +103,53 @@ class WholeRows:
         )
         parts = [decided]
         if self.size.truncates:
-            parts += self._truncated(events, decided, live)
-        engine = [*names(self._count), EVENT, FATE, ACTION, OLD, REMEMBER, KIND, CODE]
+            parts += self._truncated(decided, live)
+        engine = [*names(self._count), EVENT, FATE, ACTION, OLD, FILE, REMEMBER, KIND, CODE]
         together = reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), parts)
         return together.select(*[col(name) for name in (*self._payload, *engine)])
 
+    _TELLING: ClassVar[tuple[str, ...]] = ()
+    """Columns of the engine's own that tell two events apart."""
+
     @property
     def _payload(self) -> list[str]:
-        return [name for name in self.batch.columns if not name.startswith("__")]
+        return payload(self.batch)
 
     @property
-    def _told(self) -> list[str]:
-        """The columns that tell two events of one place in the order apart."""
-        return self._payload
+    def _kind(self) -> str:
+        return sql_type(self.batch.schema[EVENT].dataType)
 
+    @property
     def _events(self) -> DataFrame:
-        sequence = [path(self.batch, name) for name in self.spec.sequence_by]
-        deleted = F.col(DELETED) | F.col(TRUNCATE)
-        event = order(self.batch, sequence, deleted=deleted, columns=self._told)
-        return self.batch.select("*", event.alias(EVENT), *keys(self.batch, self.spec.keys))
+        return self.batch.where(~F.col(TRUNCATE))
 
-    def _ranked(self, events: DataFrame) -> DataFrame:
-        newest_first = Window.partitionBy(*names(self._count)).orderBy(F.col(EVENT).desc())
-        return events.withColumns({RANK: F.row_number().over(newest_first), _FIRST: F.first(EVENT).over(newest_first)})
+    @property
+    def _truncates(self) -> DataFrame:
+        return self.batch.where(TRUNCATE)
 
     def _live(self, kind: str, *, narrow: bool) -> DataFrame | None:
         """The keys of the table's rows and what they are compared by."""
         if self.held is None:
             return None
-        table = grown(self.held, self.batch)
-        if self.pruned and (condition := within(self.size, self.spec.keys, table)):
-            table = table.where(condition)
+        table = self._near(self.held)
         sequence = [path(table, name) for name in self.spec.sequence_by]
         held = order(table, sequence, deleted=F.lit(False), columns=None if narrow else self._payload)
         # the table may name its columns in another case
         return table.select("*", *keys(table, self.spec.keys), held.cast(kind).alias(LIVE))
 
-    def _with_known(self, ranked: DataFrame, events: DataFrame, live: DataFrame | None) -> DataFrame:
+    def _near(self, held: DataFrame) -> DataFrame:
+        """The table as it will be, with the file of each row, as far as the batch reaches into it."""
+        table = grown(filed(held), self.batch)
+        condition = None if self.size.truncates else within(self.size, self.spec.keys, table)
+        return table.where(condition) if condition else table
+
+    def _with_known(self, ranked: DataFrame, live: DataFrame | None) -> DataFrame:
         """Beside each event: its key's row, its key's last deletion, the last truncate, and what was forgotten."""
-        count, small, kind = self._count, self.size.small, sql_type(ranked.schema[EVENT].dataType)
+        count, small, kind = self._count, self.size.small, self._kind
         wanted = ranked.where(F.col(RANK) == 1).select(*names(count))
         known = ranked
         if live is not None:
-            mine = of_keys(live.select(*names(count), LIVE), wanted, count, small=small)
+            mine = of_keys(live.select(*names(count), LIVE, FILE), wanted, count, small=small)
             known = beside(known, mine, count, small=small)
         lone = []
         if self.remembered is not None:
@@ -145,35 +159,39 @@ class WholeRows:
             forgotten = auxiliary.greatest(self.remembered, auxiliary.FORGOTTEN_KIND)
             lone.append(forgotten.select(F.col("_event").cast(kind).alias(FORGOTTEN)))
         if self.remembered is not None or self.size.truncates:
-            lone.append(floor(events, self.remembered, kind))
+            lone.append(floor(self._truncates, self.remembered, kind))
         for one in lone:
             known = known.crossJoin(F.broadcast(one))
         missing = [name for name in (LIVE, TOMB, FLOOR, FORGOTTEN) if name not in known.columns]
         known = known.withColumns({name: F.lit(None).cast(kind) for name in missing})
+        if live is None:
+            known = known.withColumn(FILE, F.lit(None).cast("string"))
         return known.withColumn(DEAD, F.greatest(TOMB, FLOOR))
 
-    def _truncated(self, events: DataFrame, decided: DataFrame, live: DataFrame | None) -> list[DataFrame]:
+    def _truncated(self, decided: DataFrame, live: DataFrame | None) -> list[DataFrame]:
         """The last truncate of the batch, to be remembered, and the rows that go by it without an event."""
-        count, kind = self._count, sql_type(events.schema[EVENT].dataType)
+        count = self._count
         if live is None:
-            return [self._last_truncate(events)]
+            return [self._last_truncate()]
         touched = decided.where(F.col(ACTION).isNotNull()).select(*names(count))
-        gone = live.crossJoin(F.broadcast(floor(events, self.remembered, kind))).where(F.col(LIVE) < F.col(FLOOR))
+        gone = live.crossJoin(F.broadcast(floor(self._truncates, self.remembered, self._kind))).where(
+            F.col(LIVE) < F.col(FLOOR)
+        )
         gone = gone.join(touched, same_key(gone, touched, count), "left_anti")
         return [
-            self._last_truncate(events),
+            self._last_truncate(),
             gone.withColumns({ACTION: F.lit(REMOVE), OLD: F.lit(True), REMEMBER: F.lit(False)}),
         ]
 
-    def _last_truncate(self, events: DataFrame) -> DataFrame:
+    def _last_truncate(self) -> DataFrame:
         last = Window.orderBy(F.col(EVENT).desc())
-        cut = events.where(TRUNCATE).withColumn(RANK, F.row_number().over(last)).where(F.col(RANK) == 1)
+        cut = self._truncates.withColumn(RANK, F.row_number().over(last)).where(F.col(RANK) == 1)
         return cut.withColumns({REMEMBER: F.lit(True), KIND: F.lit(auxiliary.TRUNCATE_KIND)})
 
 
-def floor(events: DataFrame, known: DataFrame | None, kind: str) -> DataFrame:
+def floor(truncates: DataFrame, known: DataFrame | None, kind: str) -> DataFrame:
     """One row with the latest truncate there is, in this batch or before it; NULL where there is none."""
-    cut = events.where(TRUNCATE).select(F.col(EVENT).withField("deleted", F.lit(True)).cast(kind).alias(FLOOR))
+    cut = truncates.select(F.col(EVENT).withField("deleted", F.lit(True)).cast(kind).alias(FLOOR))
     if known is not None:
         cut = cut.unionByName(
             auxiliary.greatest(known, auxiliary.TRUNCATE_KIND).select(F.col("_event").cast(kind).alias(FLOOR))

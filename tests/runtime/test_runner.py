@@ -136,7 +136,7 @@ def killed_before_the_target(monkeypatch):
         message = "killed"
         raise RuntimeError(message)
 
-    monkeypatch.setattr("lakehouse.runtime.batch.write", killed)
+    monkeypatch.setattr("lakehouse.write.commit.Plan.commit", killed)
     return monkeypatch
 
 
