@@ -211,9 +211,7 @@ MUTANTS = (
         f"{WRITE}/partial.py",
         "F.max_by(col(name), F.col(order))",
         "F.max_by(col(name), F.col(EVENT))",
-        (
-            *_history("scd1, events name what they set"),
-        ),
+        _history("scd1, events name what they set"),
     ),
     Mutant(
         "delete guard",

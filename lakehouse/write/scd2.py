@@ -184,8 +184,9 @@ def _shown(batch: DataFrame, spec: Scd2Write) -> list[str]:
 class Fold:
     """The events of a batch, and what is known of their keys.
 
-    ``batch`` is evaluated, and has the table's columns, ``__event``, and its sequence in ``valid_from``. The events of ``held`` are
-    known, and the versions made of all are compared with those of ``shown``: one table, unless a commit is mended.
+    ``batch`` is evaluated, and has the table's columns, ``__event``, and its sequence in ``valid_from``. The events of
+    ``held`` are known, and the versions made of all are compared with those of ``shown``: one table, unless a commit is
+    mended.
     ``more`` are events that are known otherwise. ``whole_table``: they are of all keys, and not only of the batch's.
     ``remembers``: the events that show in no version are kept aside; without it they can be told from what is there.
     """
