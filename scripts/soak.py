@@ -17,12 +17,6 @@ from lakehouse.runtime.session import settled, start  # noqa: E402
 from lakehouse.testing import plugin  # noqa: E402
 from tests.write.histories import CASES, duckdb_reader, prove  # noqa: E402
 
-QUICKER = {
-    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m",
-    "spark.sql.constraintPropagation.enabled": "false",
-}
-"""Plans of small frames take longer to make than to run; the code of an hour of them does not fit into Java's 48 MB."""
-
 
 @click.command()
 @click.option("--minutes", type=float, default=0.0, help="How long; each case once where it is left out.")
@@ -35,7 +29,7 @@ def main(minutes: float, seed: int | None, only: str | None, keys: int | None, c
     seed = random.randrange(10**6) if seed is None else seed  # noqa: S311
     end = time.monotonic() + 60 * minutes
     histories = batches = 0
-    spark = start("soak", plugin._SETTINGS | QUICKER)
+    spark = start("soak", plugin._SETTINGS)
     read = duckdb_reader()
     with settled(spark, {}):
         while True:

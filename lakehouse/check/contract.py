@@ -13,7 +13,7 @@ from pyspark.sql.types import DataType
 from lakehouse.check.cast import exact
 from lakehouse.errors import ColumnMissingError, ConfigError, QualityGateError, first_line
 from lakehouse.lake.batch import CODE, MESSAGE, RAW, SOURCE
-from lakehouse.lake.frame import as_json, col, materialise, path
+from lakehouse.lake.frame import as_json, col, materialise
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -95,33 +95,35 @@ def check(arrived: Arrived, contract: Contract | None, *, missing: str = "null")
     )
 
 
-def required(
-    produced: DataFrame, columns: Sequence[str], record: Sequence[str], *, exempt: Column
-) -> tuple[DataFrame, DataFrame]:
-    """Split what a transform made: rows in which no column of these is NULL, or which are exempt; and the rest.
+def required(produced: DataFrame, missing: Mapping[str, Column], record: Sequence[str]) -> tuple[DataFrame, DataFrame]:
+    """Split what a transform made: rows in which no column of these is missing where it must not be; and the rest.
 
     The rest is as quarantine takes it.
     """
-    missing = [F.when(~exempt & path(produced, name).isNull(), F.lit(f"NULL_KEY:{name}")) for name in columns]
-    reasons = F.array_compact(F.array(*missing, F.lit(None).cast("string")))
+    told = [F.when(is_missing, F.lit(f"NULL_KEY:{name}")) for name, is_missing in missing.items()]
+    reasons = F.array_compact(F.array(*told, F.lit(None).cast("string")))
     good = produced.where(F.size(reasons) == 0)
     bad = produced.withColumn(REASONS, reasons).where(F.size(REASONS) > 0)
     message = F.concat(F.lit("after the transform: "), F.array_join(REASONS, ", "))
-    return good, _aside(bad, record, code=F.lit("NULL_KEY"), reasons=F.col(REASONS), message=message)
+    columns = [col(name) for name in record]
+    return good, _aside(bad, columns, code=F.lit("NULL_KEY"), reasons=F.col(REASONS), message=message)
 
 
-def too_late(rows: DataFrame) -> DataFrame:
-    """Rows that a write refuses for the code that it gives each, as quarantine takes them."""
-    record = [name for name in rows.columns if not name.startswith("__") and name != SOURCE]
+def too_late(rows: DataFrame, produced: Sequence[str]) -> DataFrame:
+    """Rows that a write refuses for the code that it gives each, as quarantine takes them: with what was produced."""
+    came = {name.lower() for name in produced if name != SOURCE}
+    record = [col(name) for name in rows.columns if name.lower() in came]
+    if "__dropped" in rows.columns:
+        record += [F.col("__dropped")[name].alias(name) for name in rows.select("__dropped.*").columns]
     message = F.lit("older than what the table remembers of deletions and of events that changed nothing")
     return _aside(rows, record, code=F.col(CODE), reasons=F.array(CODE), message=message)
 
 
-def _aside(rows: DataFrame, record: Sequence[str], *, code: Column, reasons: Column, message: Column) -> DataFrame:
+def _aside(rows: DataFrame, record: Sequence[Column], *, code: Column, reasons: Column, message: Column) -> DataFrame:
     """Rows that a transform made, as quarantine takes them."""
     source = F.col(SOURCE) if SOURCE in rows.columns else F.lit(None)
     return rows.select(
-        as_json(F.struct(*[col(name) for name in record])).alias("record"),
+        as_json(F.struct(*record)).alias("record"),
         source.alias("source"),
         code.alias("code"),
         reasons.alias("reasons"),

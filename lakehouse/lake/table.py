@@ -84,7 +84,10 @@ class Commit:
     @property
     def changes_rows(self) -> bool:
         """Whether rows may be other than before."""
-        return self.operation not in _HOUSEKEEPING
+        did_nothing = self.metrics.get("numOutputRows") == 0 and not any(
+            self.metrics.get(name) for name in ("numRemovedFiles", "numDeletedRows")
+        )
+        return self.operation not in _HOUSEKEEPING and not (self.operation == "WRITE" and did_nothing)
 
 
 def commits(spark: SparkSession, table: Table, limit: int) -> list[Commit]:

@@ -162,6 +162,10 @@ def _again(made: Commit, identity: Identity) -> Outcome:
     return Outcome(identity.batch, "replayed", _rows(made.note["rows"], written).balance(), written)
 
 
+def _columns(made: _Made) -> Sequence[str]:
+    return made.produced.columns if made.produced is not None else ()
+
+
 def _rows(known: Mapping[str, int], written: WriteResult) -> Rows:
     fates = {name: count for name, count in asdict(written).items() if name in Rows.__dataclass_fields__}
     # those that had no key are counted before the write, and in what is known
@@ -229,7 +233,7 @@ def _through(
         planned = _planned(work, spark, made.produced, target, replace(identity, rows=known), clock)
         if planned.rejected is not None:
             known["rejected"] += planned.planned.rejected
-            aside["write"] = [*aside["write"], too_late(planned.rejected)]
+            aside["write"] = [*aside["write"], too_late(planned.rejected, _columns(made))]
         identity = replace(identity, rows=known)
         put = known.get("quarantined", 0) + known.get("rejected", 0)
         quarantine = work.lake.quarantine(target.name)
@@ -317,11 +321,11 @@ def _writable(work: Workplace, produced: DataFrame) -> tuple[DataFrame, dict[str
     # a truncate is of no key
     truncate = flag(produced, getattr(spec, "apply_as_truncates", None), spec.table, "apply_as_truncates")
     record = [name for name in produced.columns if name != SOURCE]
-    good, bad = required(produced, needed, record, exempt=truncate)
-    missing = reduce(lambda one, other: one | other, [path(produced, name).isNull() for name in needed], F.lit(False))
-    counts = produced.agg(F.count("*").alias("produced"), F.count_if(missing & ~truncate).alias("rejected")).collect()[
-        0
-    ]
+    keys = getattr(spec, "keys", ())
+    missing = {name: path(produced, name).isNull() & (~truncate if name in keys else F.lit(True)) for name in needed}
+    good, bad = required(produced, missing, record)
+    any_missing = reduce(lambda one, other: one | other, missing.values(), F.lit(False))
+    counts = produced.agg(F.count("*").alias("produced"), F.count_if(any_missing).alias("rejected")).collect()[0]
     return good if needed else produced, {"produced": counts.produced, "rejected": counts.rejected}, bad
 
 

@@ -24,7 +24,7 @@ from lakehouse.spec.source import FilesSource
 from lakehouse.write.evolve import fits, renamed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from pyspark.sql import DataFrame, SparkSession
 
@@ -53,9 +53,11 @@ def planned(work: Workplace, *, spark: SparkSession | None = None, explain_write
                 frames[name] = small_frame(spark, [], {**columns, SOURCE: SOURCE_TYPE})
             else:
                 yield f"  read {name}: {_table(work, spark, source)}"
-                frames[name] = read_table(spark, work.lake.table(source.table)).limit(0)
-        yield from _written(work, frames)
-        if explain_write:
+                frames[name] = _sourced(read_table(spark, work.lake.table(source.table)).limit(0))
+        alters = yield from _written(work, frames)
+        if explain_write and alters:
+            yield "    how: told once the table is altered"
+        elif explain_write:
             yield from _explained(work, spark)
 
 
@@ -69,7 +71,7 @@ def _explained(work: Workplace, spark: SparkSession) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as beside:
         if checkpoint.is_dir():
             shutil.copytree(checkpoint, Path(beside) / "checkpoint")
-        # a table that has to be made or altered first is so in a place of its own
+        # a table that has to be made first is so in a place of its own
         known = exists(spark, target)
         place = target if known else Table(target.name, f"{beside}/table")
         result = stream.explain(work, spark, place, Checkpoint(f"{beside}/checkpoint"))
@@ -78,6 +80,11 @@ def _explained(work: Workplace, spark: SparkSession) -> Iterator[str]:
         return
     yield f"    how: {result.strategy}: {result.why}"
     yield f"    adds {result.rows_added:,} rows, removes {result.rows_removed:,}"
+
+
+def _sourced(frame: DataFrame) -> DataFrame:
+    """A table's rows as a run has them: with ``_source``, whether or not the table keeps it."""
+    return frame if SOURCE in frame.columns else frame.withColumn(SOURCE, F.lit(None).cast(SOURCE_TYPE))
 
 
 def _new_files(work: Workplace, spark: SparkSession, name: str, source: FilesSource) -> list[FileEntry]:
@@ -101,14 +108,14 @@ def _table(work: Workplace, spark: SparkSession, source: TableSource) -> str:
     return f"{source.table} up to version {version}, {since}"
 
 
-def _written(work: Workplace, frames: dict[str, DataFrame]) -> Iterator[str]:
-    """What would become of the target, as far as the sources' columns tell."""
+def _written(work: Workplace, frames: dict[str, DataFrame]) -> Generator[str, None, bool]:
+    """What would become of the target, as far as the sources' columns tell; whether it is altered before the write."""
     spec, target = work.job.write, work.lake.table(work.job.write.table)
     if work.job.is_incremental:
         name, source = work.job.stream
         if frames[name].columns == [SOURCE] and source.contract is None:
             yield f"  write {target.name}: nothing, as there is nothing new"
-            return
+            return False
         beside = {column: F.lit(None).cast("string") for column in (RAW, CODE, MESSAGE)}
         missing = "null" if isinstance(source, FilesSource) else "error"
         frames = {
@@ -123,11 +130,11 @@ def _written(work: Workplace, frames: dict[str, DataFrame]) -> Iterator[str]:
     except Exception as error:
         # a plan says what it cannot know, and why
         yield f"  write {target.name}: unknown, as transform() does not take these columns: {first_line(error)}"
-        return
+        return False
     if fit.found is None:
         columns = ", ".join(f"{field.name} {field.dataType.simpleString()}" for field in fit.after.fields)
         yield f"  create {target.name} ({spec.mode}): {columns}"
-        return
+        return False
     new = [f"{one.path} {one.rows.simpleString()}" for one in fit.differences if one.kind == "new" and one.rows]
     wider = [one.path for one in fit.differences if one.kind == "wider"]
     grown = [f"columns added: {', '.join(new)}"] if new else []
@@ -135,3 +142,4 @@ def _written(work: Workplace, frames: dict[str, DataFrame]) -> Iterator[str]:
     yield f"  write {target.name} ({spec.mode}), {'; '.join(grown) or 'its columns as they are'}"
     for statement in fit.alterations:
         yield f"    before it: {statement}"
+    return bool(fit.alterations)

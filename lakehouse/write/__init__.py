@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lakehouse.write import append, overwrite, scd1, scd2, snapshot
+from lakehouse.write.commit import earlier, result
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,8 +40,13 @@ def plan(batch: DataFrame, spec: Write, *, target: Table, identity: Identity, ab
 def write(batch: DataFrame, spec: Write, *, target: Table, identity: Identity, about: str = "") -> WriteResult:
     """Bring the rows of one batch into the target, in one commit or in none where nothing changes.
 
+    A batch that the table has is not looked at again.
+
     Raises:
         WriteError: the rows do not fit the table; the message says which column, and nothing was written.
         ImbalanceError: the commit did something else than was planned.
     """
-    return plan(batch, spec, target=target, identity=identity, about=about).commit(batch.sparkSession)
+    spark = batch.sparkSession
+    if identity.incremental and (made := earlier(spark, target, identity)):
+        return result(made, replayed=True)
+    return plan(batch, spec, target=target, identity=identity, about=about).commit(spark)

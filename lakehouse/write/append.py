@@ -35,7 +35,7 @@ def plan(batch: DataFrame, spec: AppendWrite, target: Table, identity: Identity,
     total = count = batch.count()
     if spec.identity and count:
         held = None if before.is_empty_table else read_table(batch.sparkSession, target)
-        batch = materialise(_new(batch, held, _identity(batch, spec), small=count <= _SMALL))
+        batch = materialise(_new(batch, held, _identity(batch, spec), rows=count))
         count = batch.count()
     planned = WriteResult(
         inserted=count,
@@ -58,22 +58,29 @@ def _identity(batch: DataFrame, spec: AppendWrite) -> Sequence[str]:
     return _PLACE
 
 
-def _new(batch: DataFrame, held: DataFrame | None, names: Sequence[str], *, small: bool) -> DataFrame:
+def _new(batch: DataFrame, held: DataFrame | None, names: Sequence[str], *, rows: int) -> DataFrame:
     """The records that the table has not, each once."""
     columns = [path(batch, name) for name in names]
     any_of_them = Window.partitionBy(*columns).orderBy(row_hash(batch, batch.columns))
     once = batch.withColumn("__nth", F.row_number().over(any_of_them)).where("__nth = 1").drop("__nth")
     if held is None:
         return once
+    told = batch.agg(*[F.count(column).alias(f"n{index}") for index, column in enumerate(columns)]).collect()[0]
+    nullable = [count < rows for count in told]
     named = [f"__i{index}" for index in range(len(names))]
     there = held.select(*[path(held, name).alias(alias) for name, alias in zip(names, named, strict=True)])
     mine = once.select(*[path(once, name).alias(f"{alias}m") for name, alias in zip(names, named, strict=True)])
-    mine = F.broadcast(mine) if small else mine
-    there = there.join(mine, _same([(there[alias], mine[f"{alias}m"]) for alias in named]), "left_semi")
-    there = F.broadcast(there) if small else there
+    mine = F.broadcast(mine) if rows <= _SMALL else mine
+    pairs = [(there[alias], mine[f"{alias}m"]) for alias in named]
+    there = there.join(mine, _same(pairs, nullable), "left_semi")
+    there = F.broadcast(there) if rows <= _SMALL else there
     pairs = [(path(once, name), there[alias]) for name, alias in zip(names, named, strict=True)]
-    return once.join(there, _same(pairs), "left_anti")
+    return once.join(there, _same(pairs, nullable), "left_anti")
 
 
-def _same(pairs: Sequence[tuple[Column, Column]]) -> Column:
-    return reduce(lambda one, other: one & other, [left.eqNullSafe(right) for left, right in pairs])
+def _same(pairs: Sequence[tuple[Column, Column]], nullable: Sequence[bool]) -> Column:
+    same = [
+        left.eqNullSafe(right) if may_be else left == right
+        for (left, right), may_be in zip(pairs, nullable, strict=True)
+    ]
+    return reduce(lambda one, other: one & other, same)

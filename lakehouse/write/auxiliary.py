@@ -84,6 +84,9 @@ def remember(
             properties={
                 "delta.enableDeletionVectors": "true",
                 "delta.checkpointInterval": "50",
+                # keys, sequences and columns grow as those of the target do
+                "delta.enableTypeWidening": "true",
+                "delta.feature.timestampNtz": "supported",
                 **({"delta.columnMapping.mode": "name"} if spec.column_mapping == "name" else {}),
             },
         )

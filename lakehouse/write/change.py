@@ -16,7 +16,7 @@ from lakehouse.write.commit import THERE, append, files_for, merge, replace_on
 from lakehouse.write.events import ACTION, FATE, FILE, OLD, REMEMBER, within
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from pyspark.sql import DataFrame
 
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 PUT, REMOVE = "put", "remove"
 _FEW_FILES = 4
 """A table of fewer is read as a whole: to ask which of them a range leaves out takes longer."""
-_GONE = "__gone"
+GONE = "__gone"
+"""Whether a row of a MERGE goes."""
 _BROADCAST_ROWS = 2_000_000
 """Rows whose keys are sent to every task, so that the table is read and not shuffled."""
 
@@ -84,12 +85,12 @@ class Change:
 
     Args:
         rows: the table's columns and ``__action``; in a row that is to go all but its identity is without meaning.
-        same: the columns that tell a row from all others.
+        same: the columns that tell a row from all others, each with the operator of SQL that compares it.
         counts: how many rows are put in, how many of them take the place of another, and how many are taken out.
     """
 
     rows: DataFrame
-    same: Sequence[str]
+    same: Mapping[str, str]
     counts: Counts
 
     def strategy(self, pinned: str, reach: str) -> tuple[Strategy, str]:
@@ -110,7 +111,7 @@ class Change:
         """Commit it. ``flat``: the table has no partitions, so the number of files is for us to choose."""
         changed = self.rows.where(F.col(ACTION).isNotNull())
         columns = [col(name) for name in self.rows.columns if not name.startswith("__")]
-        gone = [(F.col(ACTION) == REMOVE).alias(_GONE)] if strategy == "merge" else []
+        gone = [(F.col(ACTION) == REMOVE).alias(GONE)] if strategy == "merge" else []
         changed = changed.select(*columns, *gone)
         if flat:
             changed = changed.coalesce(files_for(self.counts.put))
@@ -121,7 +122,7 @@ class Change:
         elif strategy == "replace_on":
             replace_on(changed, target, options, same=self.same, where=where)
         elif strategy == "merge":
-            merge(changed, target, options, same=self.same, where=where, gone=_GONE)
+            merge(changed, target, options, same=self.same, where=where, gone=GONE)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from lakehouse.lake.table import Commit, commits
 from lakehouse.write.evolve import refused
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from pyspark.sql import DataFrame, SparkSession
 
@@ -206,27 +206,29 @@ def append(rows: DataFrame, target: Table, options: Mapping[str, str]) -> None:
     rows.write.format("delta").mode("append").options(**options).save(target.path)
 
 
-def replace_on(rows: DataFrame, target: Table, options: Mapping[str, str], *, same: Sequence[str], where: str) -> None:
-    """Delete the rows that are the same as one of these by the columns ``same``, and add these, in one commit.
+def replace_on(
+    rows: DataFrame, target: Table, options: Mapping[str, str], *, same: Mapping[str, str], where: str
+) -> None:
+    """Delete the rows that are the same as one of these, and add these, in one commit.
+
+    ``same`` is by which columns, and each by which operator.
 
     ``where`` is a condition on the table (as ``__t``) that is true for all of them, or empty.
     """
-    pairs = [f"{THERE}.{sql_path(rows, name)} <=> {NEW}.{sql_path(rows, name)}" for name in same]
-    condition = " AND ".join([*pairs, *([where] if where else [])])
+    condition = _matched(rows, same, where)
     writer = rows.alias(NEW).write.format("delta").mode("overwrite").options(**options)
     writer.option("replaceOn", condition).option("targetAlias", THERE).save(target.path)
 
 
 def merge(
-    rows: DataFrame, target: Table, options: Mapping[str, str], *, same: Sequence[str], where: str, gone: str
+    rows: DataFrame, target: Table, options: Mapping[str, str], *, same: Mapping[str, str], where: str, gone: str
 ) -> None:
     """Bring the rows in, and take out those for which ``gone`` (a column of the engine's) is true, in one MERGE."""
     spark = rows.sparkSession
     if options.get("mergeSchema"):
         # with schema evolution MERGE would make a column of what says which rows go
         rows.drop(gone).limit(0).write.format("delta").mode("append").option("mergeSchema", "true").save(target.path)
-    pairs = [f"{THERE}.{sql_path(rows, name)} <=> {NEW}.{sql_path(rows, name)}" for name in same]
-    condition = " AND ".join([*pairs, *([where] if where else [])])
+    condition = _matched(rows, same, where)
     view = f"lakehouse_{uuid4().hex}"
     rows.createOrReplaceTempView(view)
     try:
@@ -238,6 +240,12 @@ def merge(
             )
     finally:
         spark.catalog.dropTempView(view)
+
+
+def _matched(rows: DataFrame, same: Mapping[str, str], where: str) -> str:
+    paths = {sql_path(rows, name): operator for name, operator in same.items()}
+    pairs = [f"{THERE}.{path} {operator} {NEW}.{path}" for path, operator in paths.items()]
+    return " AND ".join([*pairs, *([where] if where else [])])
 
 
 @contextmanager

@@ -19,16 +19,18 @@ from pyspark.sql.types import (
 
 from lakehouse.errors import WriteError, first_line
 from lakehouse.lake.batch import SOURCE
-from lakehouse.lake.frame import literal, path, row_hash, sql_path
+from lakehouse.lake.frame import col, literal, path, row_hash, sql_path
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from pyspark.sql import Column, DataFrame, Row
 
 EVENT, DELETED, TRUNCATE = "__event", "__deleted", "__truncate"
 FATE, ACTION, OLD, RANK, REMEMBER, KIND = "__fate", "__action", "__old", "__rank", "__remember", "__kind"
 FILE = "__file"
+DROPPED = "__dropped"
+"""What the produced rows have and the table does not keep, for a row that has to be put aside as it came."""
 _POSITION = ("file", "topic", "partition", "offset", "position")
 _POSITION_TYPE = "struct<file:string,topic:string,partition:int,offset:bigint,position:bigint>"
 _RANGED = (IntegralType, DecimalType, DateType, TimestampType, TimestampNTZType, StringType)
@@ -56,30 +58,52 @@ def payload(batch: DataFrame) -> list[str]:
     return [name for name in batch.columns if not name.startswith("__")]
 
 
+def without(batch: DataFrame, names: Iterable[str | None]) -> DataFrame:
+    """The batch without these columns, which are beside each row in ``__dropped``."""
+    wanted = {name.lower() for name in names if name}
+    there = [name for name in batch.columns if name.lower() in wanted]
+    return batch.withColumn(DROPPED, F.struct(*map(col, there))).drop(*there) if there else batch
+
+
+def dropped(batch: DataFrame) -> list[str]:
+    """The column with what the table does not keep, if there is one."""
+    return [DROPPED] if DROPPED in batch.columns else []
+
+
 def filed(table: DataFrame) -> DataFrame:
     """A table with the file that each row is in."""
     return table.withColumn(FILE, F.col("_metadata.file_path"))
 
 
-def same_key(one: DataFrame, other: DataFrame, count: int) -> Column:
-    """Whether two rows have the same key; NULL is equal to NULL."""
-    pairs = [one[name].eqNullSafe(other[name]) for name in names(count)]
-    return reduce(lambda left, right: left & right, pairs)
+def same_key(one: DataFrame, other: DataFrame, size: Size) -> Column:
+    """Whether two rows have the same key, one of them the batch's; NULL is equal to NULL."""
+    return _same(zip([one[name] for name in size.names], [other[name] for name in size.names], strict=True), size)
 
 
-def of_keys(rows: DataFrame, wanted: DataFrame, count: int, *, small: bool) -> DataFrame:
-    """The rows whose key is among others; those are sent to every task if they are few."""
-    wanted = F.broadcast(wanted) if small else wanted
-    return rows.join(wanted, same_key(rows, wanted, count), "left_semi")
+def _same(pairs: Iterable[tuple[Column, Column]], size: Size) -> Column:
+    # a join by <=> takes twice the time of one by =, which is the same where no key of the batch is NULL
+    same = [
+        left.eqNullSafe(right) if nullable else left == right
+        for (left, right), nullable in zip(pairs, size.nullable, strict=True)
+    ]
+    return reduce(lambda left, right: left & right, same)
 
 
-def beside(rows: DataFrame, found: DataFrame, count: int, *, small: bool) -> DataFrame:
-    """The rows with what was found of their keys (at most one row of each), NULL where nothing was."""
-    renamed = found.withColumnsRenamed({name: f"{name}_found" for name in names(count)})
-    pairs = [rows[name].eqNullSafe(renamed[f"{name}_found"]) for name in names(count)]
-    same = reduce(lambda left, right: left & right, pairs)
-    joined = rows.join(F.broadcast(renamed) if small else renamed, same, "left")
-    return joined.drop(*[f"{name}_found" for name in names(count)])
+def of_keys(rows: DataFrame, wanted: DataFrame, size: Size) -> DataFrame:
+    """The rows whose key is among the batch's; those are sent to every task if they are few."""
+    wanted = F.broadcast(wanted) if size.small else wanted
+    return rows.join(wanted, same_key(rows, wanted, size), "left_semi")
+
+
+def beside(rows: DataFrame, found: DataFrame, size: Size, *, few: bool = True) -> DataFrame:
+    """The rows with what was found of their keys (at most one row of each), NULL where nothing was.
+
+    ``few``: there is no more found than the batch has keys.
+    """
+    renamed = found.withColumnsRenamed({name: f"{name}_found" for name in size.names})
+    pairs = ((rows[name], renamed[f"{name}_found"]) for name in size.names)
+    joined = rows.join(F.broadcast(renamed) if few and size.small else renamed, _same(pairs, size), "left")
+    return joined.drop(*[f"{name}_found" for name in size.names])
 
 
 def flag(batch: DataFrame, condition: str | None, table: str, field: str) -> Column:
@@ -127,13 +151,26 @@ def order(
 
 @dataclass(frozen=True)
 class Size:
-    """How many rows a batch has, and between which values its keys lie (as text, NULL where a key's type has none)."""
+    """How many rows a batch has, whether a key is NULL in some, and between which values its keys lie.
+
+    These are texts, NULL where a key's type has none.
+    """
 
     rows: int
     deletes: int
     truncates: int
+    nullable: tuple[bool, ...]
     lowest: tuple[str | None, ...]
     highest: tuple[str | None, ...]
+
+    @property
+    def names(self) -> list[str]:
+        """The engine's own names of the keys."""
+        return names(len(self.nullable))
+
+    def operators(self, by: Sequence[str]) -> dict[str, str]:
+        """By which operator of SQL each key is compared."""
+        return {name: "<=>" if nullable else "=" for name, nullable in zip(by, self.nullable, strict=True)}
 
     @property
     def small(self) -> bool:
@@ -155,6 +192,7 @@ def sized(batch: DataFrame, by: Sequence[str]) -> Size:
         # a key that is NULL lies outside of every range
         whole = F.count("*") == F.count(ranged)
         wanted += [
+            F.count_if(value.isNull() & ~F.col(TRUNCATE)).alias(f"null{index}"),
             F.when(whole, F.min(ranged)).cast("string").alias(f"lowest{index}"),
             F.when(whole, F.max(ranged)).cast("string").alias(f"highest{index}"),
         ]
@@ -164,6 +202,7 @@ def sized(batch: DataFrame, by: Sequence[str]) -> Size:
         found.rows,
         found.deletes,
         found.truncates,
+        tuple(found[f"null{index}"] > 0 for index in counted),
         tuple(found[f"lowest{index}"] for index in counted),
         tuple(found[f"highest{index}"] for index in counted),
     )

@@ -6,7 +6,7 @@ another one. So a late event sets just those columns that nothing newer has set 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING, ClassVar
 
@@ -15,11 +15,9 @@ from pyspark.sql import functions as F
 
 from lakehouse.errors import KeyMissingError
 from lakehouse.lake.batch import CODE, SOURCE
-from lakehouse.lake.frame import col, materialise, path, row_hash, sql_type
-from lakehouse.lake.table import exists, read_table
+from lakehouse.lake.frame import col, path, row_hash, sql_type
 from lakehouse.write import auxiliary
-from lakehouse.write.change import PUT, REMOVE, Change
-from lakehouse.write.commit import replace_on
+from lakehouse.write.change import PUT, REMOVE
 from lakehouse.write.events import (
     ACTION,
     DELETED,
@@ -31,14 +29,13 @@ from lakehouse.write.events import (
     RANK,
     REMEMBER,
     beside,
+    dropped,
     keys,
     names,
     of_keys,
     order,
     payload,
-    same_key,
 )
-from lakehouse.write.evolve import grown
 from lakehouse.write.whole import DEAD, FLOOR, FORGOTTEN, LIVE, TOMB, WholeRows, floor
 
 if TYPE_CHECKING:
@@ -46,7 +43,6 @@ if TYPE_CHECKING:
 
     from pyspark.sql import Column, DataFrame
 
-    from lakehouse.lake.table import Table
     from lakehouse.spec.write import Scd1Write
 
 UPDATES = "_updates"
@@ -55,13 +51,12 @@ _DEADLINE, _NTH, _IS_HELD, _WAS = "__deadline", "__nth", "__is_held", "__was"
 _SEEN, _KNOWN, _CHANGES = "__seen", "__known", "__changes"
 
 
-def told(batch: DataFrame, spec: Scd1Write, target: Table) -> DataFrame:
+def told(batch: DataFrame, spec: Scd1Write) -> DataFrame:
     """The batch with what each event sets, and with the column that the table keeps about it.
 
     Raises:
         KeyMissingError: ``update_columns`` or ``ignore_null_updates`` names a column that is not there.
     """
-    spark = batch.sparkSession
     known = {name.lower(): name for name in batch.columns}
     silent = spec.ignore_null_updates if isinstance(spec.ignore_null_updates, tuple) else ()
     for field, wanted in (("ignore_null_updates", silent), ("update_columns", (spec.update_columns,))):
@@ -73,13 +68,11 @@ def told(batch: DataFrame, spec: Scd1Write, target: Table) -> DataFrame:
         batch = batch.withColumn(SETS, F.lit(None).cast("array<string>"))
     else:
         listed = F.array_sort(F.transform(path(batch, spec.update_columns), F.lower))
-        batch = batch.withColumn(SETS, listed).drop(known[spec.update_columns.lower()])
+        batch = batch.withColumn(SETS, listed)
     sequence = [path(batch, name) for name in spec.sequence_by]
     event = order(batch, sequence, deleted=F.lit(False), columns=None)
     event_type = sql_type(batch.select(event.alias("it")).schema["it"].dataType)
     kind = f"struct<event: {event_type}, columns: map<string, {event_type}>>"
-    if exists(spark, target) and UPDATES in (there := read_table(spark, target).schema).names:
-        kind = sql_type(there[UPDATES].dataType)
     return batch.withColumn(UPDATES, F.lit(None).cast(kind))
 
 
@@ -111,9 +104,7 @@ class PartialRows(WholeRows):
         deletion = F.max(F.when(F.col(DELETED), F.col(EVENT))).over(every)
         known = known.withColumns({"__late": late, _DEADLINE: F.greatest(DEAD, deletion)})
         rows = self._rows(known, live)
-        decided = beside(
-            known, rows.select(*names(self._count), _SEEN, _KNOWN, _CHANGES), self._count, small=self.size.small
-        )
+        decided = beside(known, rows.select(*names(self._count), _SEEN, _KNOWN, _CHANGES), self.size)
         decided = decided.withColumn(FATE, self._fate())
         heeded = F.col(DELETED) & (F.col(_NTH) == 1) & (F.col(EVENT) == F.col(_DEADLINE))
         decided = decided.withColumns(
@@ -130,7 +121,7 @@ class PartialRows(WholeRows):
         if self.size.truncates:
             parts.append(self._last_truncate())
         together = reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), parts)
-        engine = [*names(self._count), EVENT, FATE, ACTION, OLD, FILE, REMEMBER, KIND, CODE]
+        engine = [*names(self._count), EVENT, FATE, ACTION, OLD, FILE, REMEMBER, KIND, CODE, *dropped(self.batch)]
         return together.select(*[col(name) for name in (*self._columns, *engine)])
 
     @property
@@ -149,7 +140,7 @@ class PartialRows(WholeRows):
     def _sets(self, name: str) -> Column:
         """Whether an event of the batch says anything of a column."""
         spec = self.spec
-        if name.lower() in {part.lower().split(".")[0] for part in spec.sequence_by} or name == SOURCE:
+        if name.lower() in {part.lower().split(".")[0] for part in (*spec.keys, *spec.sequence_by)} or name == SOURCE:
             return F.lit(True)
         listed = F.col(SETS).isNull() | F.array_contains(SETS, F.lit(name.lower()))
         silent = spec.ignore_null_updates
@@ -227,16 +218,16 @@ class PartialRows(WholeRows):
 
     def _held_rows(self, known: DataFrame, live: DataFrame) -> DataFrame:
         """The table's rows of the keys, as what they say of each column."""
-        count, small = self._count, self.size.small
+        count = self._count
         deadlines = known.groupBy(*names(count)).agg(F.max(_DEADLINE).alias(_DEADLINE))
         if self.size.truncates:
             # every row of the table may have columns from before the truncate
-            held = beside(live, deadlines, count, small=small)
+            held = beside(live, deadlines, self.size)
             held = held.crossJoin(F.broadcast(floor(self._truncates, self.remembered, self._kind)))
             held = held.withColumn(_DEADLINE, F.greatest(_DEADLINE, FLOOR))
         else:
-            held = of_keys(live, deadlines.select(*names(count)), count, small=small)
-            held = beside(held, deadlines, count, small=small)
+            held = of_keys(live, deadlines.select(*names(count)), self.size)
+            held = beside(held, deadlines, self.size)
         was = row_hash(held, [*self._payload, UPDATES])
         held = held.withColumns({EVENT: F.col(LIVE), _IS_HELD: F.lit(True), _WAS: was})
         orders = {}
@@ -268,22 +259,3 @@ class PartialRows(WholeRows):
 def _alive(event: Column) -> Column:
     """Whether an event came after its key's last deletion."""
     return F.col(_DEADLINE).isNull() | (event > F.col(_DEADLINE))
-
-
-def mend(fold: WholeRows, change: Change, target: Table, version: int, options: Mapping[str, str]) -> tuple[int, int]:
-    """Fold again what another writer changed between the look at the table and this batch's commit."""
-    count = len(fold.spec.keys)
-    before = read_table(fold.batch.sparkSession, target, version - 1)
-    judged, _ = replace(fold, held=before).judged(narrowly=False)
-    right = judged.where(F.col(ACTION) == PUT)
-    ours = change.rows.where(F.col(ACTION).isNotNull()).select(*names(count))
-    settled = judged.where(F.col(ACTION).isNotNull()).select(*names(count))
-    wrong = ours.join(settled, same_key(ours, settled, count), "left_anti")
-    table = before.select("*", *keys(before, fold.spec.keys))
-    back = of_keys(table, wrong, count, small=fold.size.small)
-    columns = [col(name) for name in change.rows.columns if not name.startswith("__")]
-    rows = materialise(right.select(*columns).unionByName(grown(back, fold.batch).select(*columns)))
-    lost = rows.count()
-    if lost:
-        replace_on(rows, target, options, same=fold.spec.keys, where="")
-    return lost, lost

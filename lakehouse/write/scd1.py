@@ -12,25 +12,28 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pyspark.sql import functions as F
 
-from lakehouse.lake.frame import materialise
+from lakehouse.errors import WriteError
+from lakehouse.lake.frame import col, materialise, row_hash
 from lakehouse.lake.table import read_table
 from lakehouse.write import auxiliary, partial
-from lakehouse.write.change import Change, Reach, reach
-from lakehouse.write.commit import Plan, WriteResult, replace_on
+from lakehouse.write.change import GONE, PUT, Change, Reach, reach
+from lakehouse.write.commit import Plan, WriteResult, merge, replace_on
 from lakehouse.write.events import (
     ACTION,
     DELETED,
     FATE,
     REMEMBER,
     TRUNCATE,
+    beside,
     flag,
     keys,
-    names,
     of_keys,
+    payload,
     same_key,
     sized,
+    without,
 )
-from lakehouse.write.evolve import fitted
+from lakehouse.write.evolve import fitted, grown
 from lakehouse.write.partial import PartialRows
 from lakehouse.write.whole import WholeRows
 
@@ -53,19 +56,24 @@ def plan(batch: DataFrame, spec: Scd1Write, target: Table, identity: Identity, a
     }
     batch = batch.withColumns(flags)
     in_parts = bool(spec.ignore_null_updates) or spec.update_columns is not None
-    batch = (partial.told(batch, spec, target) if in_parts else batch).drop(*spec.except_columns)
+    batch = without(partial.told(batch, spec) if in_parts else batch, (*spec.except_columns, spec.update_columns))
     batch, before, options = fitted(batch, spec, target, about)
     kind = PartialRows if in_parts else WholeRows
     batch = kind.ranked(batch, spec)
     size = sized(batch, spec.keys)
-    forgets = spec.apply_as_deletes is not None or spec.apply_as_truncates is not None
+    if size.truncates:
+        # it reaches rows of any key
+        size = replace(size, nullable=(True,) * len(spec.keys))
     held = None if before.is_empty_table else read_table(spark, target)
-    fold = kind(batch, spec, size, held, auxiliary.recalled(spark, target, identity) if forgets else None)
+    fold = kind(batch, spec, size, held, auxiliary.recalled(spark, target, identity))
     judged, counts = fold.judged(narrowly=not identity.again)
+    if counts.fates.total() != size.rows - size.truncates:
+        message = f"{spec.table} has more than one row of a key, and scd1 keeps one"
+        raise WriteError(message, hint="take the others out, or run with --full-refresh")
     if size.truncates:
         counts.fates.update(deleted=bool(counts.swept), unchanged=size.truncates - bool(counts.swept))
     near = Reach() if size.truncates else reach(batch, target, spec, size, before, counts.files)
-    change = Change(judged, spec.keys, counts)
+    change = Change(judged, size.operators(spec.keys), counts)
     strategy, why = change.strategy(spec.strategy, near.told)
     planned = WriteResult(
         **cast("dict[str, Any]", counts.fates),
@@ -86,21 +94,51 @@ def plan(batch: DataFrame, spec: Scd1Write, target: Table, identity: Identity, a
         remember=functools.partial(auxiliary.remember, judged.where(REMEMBER), target, identity, spec)
         if counts.remembered
         else None,
-        mend=functools.partial(partial.mend if in_parts else _mend, fold, change, target),
+        mend=functools.partial(_mend, fold, change, target, identity),
         rejected=judged.where(F.col(FATE) == "rejected") if counts.fates["rejected"] else None,
     )
 
 
-def _mend(fold: WholeRows, change: Change, target: Table, version: int, options: Mapping[str, str]) -> tuple[int, int]:
-    """Put back what another writer had made newer, between the look at the table and this batch's commit."""
-    spec, count = fold.spec, len(fold.spec.keys)
-    before = read_table(fold.batch.sparkSession, target, version - 1)
-    judged, _ = replace(fold, held=before).judged(narrowly=False)
-    right, ours = (rows.where(F.col(ACTION).isNotNull()).select(*names(count)) for rows in (judged, change.rows))
-    wrong = ours.join(right, same_key(ours, right, count), "left_anti")
-    table = before.select("*", *keys(before, spec.keys))
-    back = materialise(of_keys(table, wrong, count, small=fold.size.small).drop(*names(count)))
-    lost = back.count()
-    if lost:
-        replace_on(back, target, options, same=spec.keys, where="")
-    return lost, lost
+def _mend(
+    fold: WholeRows, change: Change, target: Table, identity: Identity, version: int, options: Mapping[str, str]
+) -> tuple[int, int]:
+    """Fold again what another writer changed between the look at the table and this batch's commit.
+
+    What the rows of all keys concerned should be, from the table just before that commit, is held against what they
+    are after it.
+    """
+    spec, size, spark = fold.spec, fold.size, fold.batch.sparkSession
+    before, after = (read_table(spark, target, at) for at in (version - 1, version))
+    known = auxiliary.recalled(spark, target, identity)
+    judged, _ = replace(fold, held=before, remembered=known).judged(narrowly=False)
+    decided = judged.where(F.col(ACTION).isNotNull())
+    ours = change.rows.where(F.col(ACTION).isNotNull())
+    concerned = materialise(decided.select(*size.names).unionByName(ours.select(*size.names)).distinct())
+    columns = [col(name) for name in payload(change.rows)]
+
+    def rows_of(table: DataFrame) -> DataFrame:
+        table = grown(table, fold.batch)
+        return of_keys(table.select(*columns, *keys(table, spec.keys)), concerned, size)
+
+    stay = rows_of(before)
+    stay = stay.join(decided, same_key(stay, decided, size), "left_anti")
+    right = decided.where(F.col(ACTION) == PUT).select(*columns, *size.names).unionByName(stay)
+    actual = materialise(rows_of(after))
+    hashed = row_hash(actual, payload(actual)).alias("__held")
+    there = (
+        actual.select(*size.names, hashed)
+        .groupBy(*size.names)
+        .agg(F.max("__held").alias("__held"), F.count("*").alias("__copies"))
+    )
+    right = beside(right.withColumn("__right", row_hash(right, payload(right))), there, size)
+    wrong = ~F.col("__right").eqNullSafe(F.col("__held")) | (F.col("__copies") != 1)
+    put = materialise(right.where(wrong))
+    gone = materialise(actual.join(right, same_key(actual, right, size), "left_anti").withColumn(GONE, F.lit(True)))
+    same = size.operators(spec.keys)
+    added, replaced = put.agg(F.count("*"), F.coalesce(F.sum("__copies"), F.lit(0))).collect()[0]
+    removed = gone.count()
+    if added:
+        replace_on(put.select(*columns), target, options, same=same, where="")
+    if removed:
+        merge(gone.select(*columns, GONE), target, options, same=same, where="", gone=GONE)
+    return added, replaced + removed

@@ -18,8 +18,9 @@ from pyspark.sql.types import MapType, StructType
 
 from lakehouse.errors import KeyMissingError, WriteError
 from lakehouse.lake.batch import CODE, SOURCE
-from lakehouse.lake.frame import as_json, col, materialise, path, row_hash, sql_type
+from lakehouse.lake.frame import as_json, col, materialise, path, quoted, row_hash, sql_type
 from lakehouse.lake.table import read_table
+from lakehouse.lake.types import resolved
 from lakehouse.write import auxiliary
 from lakehouse.write.change import PUT, REMOVE, Change, Reach, counted, reach
 from lakehouse.write.commit import Plan, WriteResult
@@ -35,6 +36,7 @@ from lakehouse.write.events import (
     REMEMBER,
     TRUNCATE,
     Size,
+    dropped,
     filed,
     flag,
     keys,
@@ -44,6 +46,7 @@ from lakehouse.write.events import (
     payload,
     sized,
     within,
+    without,
 )
 from lakehouse.write.evolve import fitted
 
@@ -69,7 +72,7 @@ def plan(batch: DataFrame, spec: Scd2Write, target: Table, identity: Identity, a
     gone = flag(batch, spec.apply_as_deletes, spec.table, "apply_as_deletes")
     sequence = _sequence(batch, spec)
     batch = batch.withColumns({DELETED: gone, TRUNCATE: F.lit(False), "__sequence": sequence})
-    batch = with_versions(batch.drop(*spec.except_columns), spec)
+    batch = with_versions(trackable(without(batch, spec.except_columns), spec), spec)
     # the table has the sequence in valid_from, whether or not it keeps the columns of it
     batch, before, options = fitted(batch, spec.model_copy(update={"sequence_by": (spec.valid_from,)}), target, about)
     batch = materialise(ordered(batch, spec))
@@ -92,7 +95,7 @@ def planned(
     judged = materialise(fold.judged())
     counts = counted(judged)
     near = Reach() if fold.whole_table else reach(fold.batch, target, spec, fold.size, before, counts.files)
-    change = Change(judged.drop(OLD), [*spec.keys, spec.valid_from], counts)
+    change = Change(judged.drop(OLD), fold.same, counts)
     strategy, why = change.strategy(spec.strategy, near.told)
     result = WriteResult(
         **cast("dict[str, Any]", counts.fates),
@@ -104,9 +107,7 @@ def planned(
     )
     parts = [also] if also is not None else []
     if fold.remembers and (counts.remembered or parts):
-        own = [F.col(_OWN)[name].alias(name) for name in fold.columns]
-        aside = judged.where(REMEMBER).withColumn(KIND, F.lit(auxiliary.EVENT_KIND))
-        parts.append(aside.select(*own, *map(col, [*names(len(spec.keys)), EVENT, KIND])))
+        parts.append(_aside(fold, judged))
     kept = reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), parts) if parts else None
     return Plan(
         target,
@@ -121,9 +122,34 @@ def planned(
             if kept is not None
             else None
         ),
-        mend=partial(_mend, fold, target),
+        mend=partial(_mend, fold, target, identity),
         rejected=judged.where(F.col(FATE) == "rejected") if counts.fates["rejected"] else None,
     )
+
+
+def _aside(fold: Fold, judged: DataFrame) -> DataFrame:
+    """The events that show in no version, as they came."""
+    own = [F.col(_OWN)[name].alias(name) for name in fold.columns]
+    aside = judged.where(REMEMBER).withColumn(KIND, F.lit(auxiliary.EVENT_KIND))
+    return aside.select(*own, *map(col, [*names(len(fold.spec.keys)), EVENT, KIND]))
+
+
+def trackable(batch: DataFrame, spec: Scd2Write) -> DataFrame:
+    """The batch, which must have what makes a version: a column that vanished would end every version with a NULL.
+
+    Raises:
+        KeyMissingError: ``track_history`` or ``track_history_except`` names a column that is not there.
+    """
+    known = {name.lower() for name in batch.columns}
+    for field, wanted in (
+        ("track_history", spec.track_history),
+        ("track_history_except", spec.track_history_except),
+    ):
+        for name in wanted or ():
+            if name.lower() not in known:
+                message = f"{spec.table}: {field} names {name}, which the rows do not have"
+                raise KeyMissingError(message, hint=f"they have {', '.join(batch.columns)}")
+    return batch
 
 
 def _sequence(batch: DataFrame, spec: Scd2Write) -> Column:
@@ -219,11 +245,30 @@ class Fold:
         return [name for name in free if name.lower() in left_out]
 
     @property
+    def same(self) -> dict[str, str]:
+        """What tells a version from all others, each with the operator that compares it."""
+        return {**self.size.operators(self.spec.keys), self.spec.valid_from: "="}
+
+    @property
     def _tracked(self) -> list[str]:
+        """The columns that make a version."""
         spec = self.spec
-        free = {SOURCE, *self.untracked}
-        fixed = {name.lower() for name in (*spec.keys, *spec.sequence_by)}
-        return [name for name in self.columns if name not in free and name.lower() not in fixed]
+        tracked = {name.lower() for name in spec.track_history}
+        left_out = {name.lower() for name in (SOURCE, *spec.keys, *spec.sequence_by, *spec.track_history_except)}
+        return [
+            name for name in self.columns if name.lower() not in left_out and (not tracked or name.lower() in tracked)
+        ]
+
+    def _comparable(self, frame: DataFrame, name: str) -> Column | None:
+        """A column as versions are compared by it: without a key or a sequence in it, None if that is all of it."""
+        kind, value = frame.schema[name].dataType, _comparable(frame, name)
+        named = (resolved(self.batch.schema, one) for one in (*self.spec.keys, *self.spec.sequence_by))
+        inner = {tuple(found[0][1:]) for found in named if found and found[0][0] == name and len(found[0]) > 1}
+        if inner and isinstance(kind, StructType):
+            if len(kind.fields) == len(inner):
+                return None
+            value = value.dropFields(*[".".join(map(quoted, path)) for path in inner]).alias(name)
+        return value
 
     @property
     def _count(self) -> int:
@@ -243,7 +288,8 @@ class Fold:
 
     def _events(self) -> DataFrame:
         """The batch as events."""
-        mine = self.batch.select(*[col(name) for name in (*self.columns, *names(self._count), EVENT)])
+        engine = [*names(self._count), EVENT, *dropped(self.batch)]
+        mine = self.batch.select(*map(col, [*self.columns, *engine]))
         late = F.lit(False)
         if self.remembered is not None:
             kind = sql_type(mine.schema[EVENT].dataType)
@@ -300,7 +346,7 @@ class Fold:
             return table
         if condition := within(self.size, self.spec.keys, table):
             table = table.where(condition)
-        return of_keys(table, events.select(*names(self._count)), self._count, small=self.size.small)
+        return of_keys(table, events.select(*names(self._count)), self.size)
 
     def _of_memory(self, events: DataFrame, kind: str) -> list[DataFrame]:
         """The remembered events of the batch's keys."""
@@ -308,7 +354,14 @@ class Fold:
             return []
         count = self._count
         known = auxiliary.events(self.remembered, count)
-        known = of_keys(known, events.select(*names(count)), count, small=self.size.small)
+        if not self.whole_table:
+            known = of_keys(known, events.select(*names(count)), self.size)
+        # what is not newer than what was forgotten the versions show, and it may lack its neighbours
+        forgotten = auxiliary.greatest(self.remembered, auxiliary.FORGOTTEN_KIND).select(
+            F.col("_event").alias("__gone")
+        )
+        known = known.crossJoin(F.broadcast(forgotten))
+        known = known.where(F.col("__gone").isNull() | (F.col("_event.sequence") > F.col("__gone.sequence")))
         row = known.schema["_row"].dataType if "_row" in known.columns else None
         there = {one.name.lower(): one.name for one in row.fields} if isinstance(row, StructType) else {}
         values = [
@@ -341,7 +394,12 @@ class Fold:
             _KNOWN: F.max(F.when(real & (F.col(ORIGIN) < _BATCH), F.col(EVENT))).over(instant),
         }
         if OLD in together.columns:
-            columns["__there"] = F.max(OLD).over(instant)
+            # two rows of one version, as two writers may make them, are as one that differs
+            copies = F.count(OLD).over(instant)
+            apart = F.max(OLD).over(instant)
+            columns["__there"] = F.when(copies > 1, apart.withField("hash", F.lit(None).cast("bigint"))).otherwise(
+                apart
+            )
         ranked = together.withColumns(columns)
         if OLD in ranked.columns:
             return ranked.drop(OLD).withColumnRenamed("__there", OLD)
@@ -357,7 +415,8 @@ class Fold:
         by_key = Window.partitionBy(*names(self._count), "__heeded").orderBy(F.col(f"{EVENT}.sequence").desc())
         newer = by_key.rowsBetween(Window.unboundedPreceding, -1)
         deleted = F.col(f"{EVENT}.deleted")
-        tracked = F.struct(*[_comparable(told, name) for name in self._tracked]) if self._tracked else F.lit(0)
+        compared = [value for name in self._tracked if (value := self._comparable(told, name)) is not None]
+        tracked = F.struct(*compared) if compared else F.lit(0)
         timeline = timeline.withColumn(_TRACKED, tracked)
         alive_before = F.lead(~deleted).over(by_key)
         timeline = timeline.withColumns({_BEFORE: alive_before, "__tracked_before": F.lead(_TRACKED).over(by_key)})
@@ -396,9 +455,9 @@ class Fold:
         # what an event said itself is remembered, not what its version shows
         own = F.struct(*[col(name) for name in self.columns]).alias("row")
         whole = timeline.withColumns({FATE: fate, _OWN: own})
-        whole = whole.withColumns(
-            {name: F.when(F.col(_START), value).otherwise(col(name)) for name, value in last.items()}
-        )
+        if last:
+            of_run = {name: F.when(F.col(_START), value).otherwise(col(name)) for name, value in last.items()}
+            whole = whole.withColumns(of_run)
         one_part = len(spec.sequence_by) == 1
         kind = sql_type(self.batch.schema[spec.valid_from].dataType)
 
@@ -418,7 +477,7 @@ class Fold:
         differs = (
             F.col(OLD).isNull()
             | ~F.col(f"{OLD}.valid_to").eqNullSafe(col(spec.valid_to))
-            | (F.col(f"{OLD}.hash") != row_hash(whole, self.columns))
+            | ~F.col(f"{OLD}.hash").eqNullSafe(row_hash(whole, self.columns))
         )
         # of the rows of an instant the first one speaks for the version that is there
         speaks = F.col(RANK) == 1
@@ -437,7 +496,7 @@ class Fold:
         )
         shown = [*self.columns, spec.valid_from, spec.valid_to, spec.is_current]
         order_of_table = [name for name in self.batch.columns if name in shown]
-        engine = [*names(self._count), EVENT, FATE, ACTION, REMEMBER, CODE, OLD, FILE, _OWN]
+        engine = [*names(self._count), EVENT, FATE, ACTION, REMEMBER, CODE, OLD, FILE, _OWN, *dropped(self.batch)]
         return whole.where(mine | F.col(ACTION).isNotNull() | F.col(REMEMBER)).select(
             *[col(name) for name in (*order_of_table, *engine)]
         )
@@ -450,13 +509,17 @@ def _comparable(frame: DataFrame, name: str) -> Column:
     return col(name)
 
 
-def _mend(fold: Fold, target: Table, version: int, options: Mapping[str, str]) -> tuple[int, int]:
+def _mend(fold: Fold, target: Table, identity: Identity, version: int, options: Mapping[str, str]) -> tuple[int, int]:
     """Fold again what another writer changed between the look at the table and this batch's commit."""
     spark = fold.batch.sparkSession
-    again = replace(fold, held=read_table(spark, target, version - 1), shown=read_table(spark, target, version))
+    before, after = (read_table(spark, target, at) for at in (version - 1, version))
+    known = auxiliary.recalled(spark, target, identity) if fold.remembers else fold.remembered
+    again = replace(fold, held=before, shown=after, remembered=known)
     judged = materialise(again.judged())
     counts, spec = counted(judged), fold.spec
-    change = Change(judged.drop(OLD), [*spec.keys, spec.valid_from], counts)
+    if fold.remembers and counts.remembered:
+        auxiliary.remember(_aside(fold, judged), target, identity, spec, kept=fold.columns)
+    change = Change(judged.drop(OLD), fold.same, counts)
     if counts.put or counts.gone:
         change.make("merge" if counts.gone else "replace_on", target, options, where="", flat=not spec.partition_by)
     return counts.put, counts.replaced + counts.gone

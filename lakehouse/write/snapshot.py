@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, cast
 from pyspark.sql import Window
 from pyspark.sql import functions as F
 
-from lakehouse.errors import DeleteGuardError, KeyMissingError
+from lakehouse.errors import DeleteGuardError, KeyMissingError, WriteError
 from lakehouse.lake.batch import SOURCE
 from lakehouse.lake.frame import col, materialise, path, row_hash, sql_type
 from lakehouse.lake.table import read_table
+from lakehouse.lake.types import resolved
 from lakehouse.spec.write import Scd1Write, Scd2Write
 from lakehouse.write import auxiliary, scd1, scd2
 from lakehouse.write.change import PUT, REMOVE, Change, counted
@@ -32,6 +33,7 @@ from lakehouse.write.events import (
     OLD,
     RANK,
     TRUNCATE,
+    Size,
     beside,
     key,
     keys,
@@ -85,6 +87,10 @@ def _as_events(batch: DataFrame, spec: SnapshotWrite, target: Table, identity: I
 def _snapshot(batch: DataFrame, spec: SnapshotWrite) -> Column:
     """Which snapshot a row is of, which is its sequence as well."""
     if spec.snapshot_by not in ("file", "folder"):
+        found = resolved(batch.schema, spec.snapshot_by)
+        if found and len(found[0]) > 1:
+            message = f"{spec.table}: snapshot_by: {spec.snapshot_by} is a field of a struct, and must be a column"
+            raise WriteError(message, hint="let transform() make a column of it")
         return path(batch, spec.snapshot_by)
     if SOURCE not in batch.columns:
         message = f"{spec.table}: snapshot_by: {spec.snapshot_by} needs the column {SOURCE}, which the rows do not have"
@@ -115,17 +121,22 @@ def _kept(batch: DataFrame, spec: SnapshotWrite) -> list[str]:
     return [name for name in batch.columns if not name.startswith("__") and name.lower() not in dropped]
 
 
-def _guard(spec: SnapshotWrite, there: int, gone: int, identity: Identity) -> None:
+def _unread(identity: Identity) -> int:
+    """How many rows of the batch could not be used."""
+    return identity.rows.get("quarantined", 0) + identity.rows.get("rejected", 0)
+
+
+def _guard(table: str, most: float, there: int, gone: int, identity: Identity) -> None:
     """Stop what would delete too much, or what nobody can tell from rows that could not be read."""
     if not gone:
         return
-    if unread := identity.rows.get("quarantined", 0) + identity.rows.get("rejected", 0):
-        message = f"{spec.table}: the batch lacks {gone:,} keys, and {unread:,} of its rows are not usable"
+    if unread := _unread(identity):
+        message = f"{table}: the batch lacks {gone:,} keys, and {unread:,} of its rows are not usable"
         raise DeleteGuardError(message, hint="mend them, or say on_absent: keep")
-    if gone > spec.max_delete_fraction * there:
+    if gone > most * there:
         message = (
-            f"{spec.table}: the snapshot lacks {gone:,} of {there:,} keys, more than "
-            f"max_delete_fraction: {spec.max_delete_fraction:g} lets one batch delete"
+            f"{table}: the snapshot lacks {gone:,} of {there:,} keys, more than "
+            f"max_delete_fraction: {most:g} lets one batch delete"
         )
         raise DeleteGuardError(
             message, hint="look whether it is whole; if it is, raise max_delete_fraction for this run"
@@ -162,11 +173,15 @@ def _latest(
     # where a row came from is another place in each snapshot
     batch = _ranked(batch, spec, _kept(batch, spec)).drop(*spec.except_columns, SOURCE)
     batch, before, options = fitted(batch, spec, target, about)
+    size = _whole(batch, spec)
     held = grown(read_table(batch.sparkSession, target), batch)
-    judged = materialise(_compared(batch, spec, held, _newest(batch, empty, known)))
+    judged = materialise(_compared(batch, spec, size, held, _newest(batch, empty, known)))
     counts = counted(judged)
-    _guard(spec, held.count() if counts.gone else 0, counts.gone, identity)
-    change = Change(judged, spec.keys, counts)
+    if counts.fates.total() != size.rows:
+        message = f"{spec.table} has more than one row of a key, and a snapshot keeps one"
+        raise WriteError(message, hint="take the others out, or run with --full-refresh")
+    _guard(spec.table, spec.max_delete_fraction, held.count() if counts.gone else 0, counts.gone, identity)
+    change = Change(judged, size.operators(spec.keys), counts)
     strategy, why = change.strategy(spec.strategy, "")
     applied = _to_remember(batch, spec, empty)
     planned = WriteResult(
@@ -187,6 +202,11 @@ def _latest(
     )
 
 
+def _whole(batch: DataFrame, spec: SnapshotWrite) -> Size:
+    """The size of the batch, as rows of the table are compared that it may lack: their keys may be NULL."""
+    return replace(sized(batch, spec.keys), nullable=(True,) * len(spec.keys))
+
+
 def _newest(batch: DataFrame, empty: list[str], known: DataFrame | None) -> DataFrame:
     """One row: the newest snapshot of the batch, the newest that the table has, and whether the former applies."""
     kind = sql_type(batch.schema[_AT].dataType)
@@ -201,7 +221,7 @@ def _newest(batch: DataFrame, empty: list[str], known: DataFrame | None) -> Data
     return newest.withColumn("__applies", applies)
 
 
-def _compared(batch: DataFrame, spec: SnapshotWrite, held: DataFrame, newest: DataFrame) -> DataFrame:
+def _compared(batch: DataFrame, spec: SnapshotWrite, size: Size, held: DataFrame, newest: DataFrame) -> DataFrame:
     """The rows of the batch with their fates, and what is to be done to the table's."""
     count = len(spec.keys)
     columns = [name for name in batch.columns if not name.startswith("__")]
@@ -210,7 +230,7 @@ def _compared(batch: DataFrame, spec: SnapshotWrite, held: DataFrame, newest: Da
     rows = batch.select("*", *keys(batch, spec.keys), row_hash(batch, same).alias("__new"))
     rows = rows.crossJoin(F.broadcast(newest))
     old = held.select(*[col(name) for name in columns], *keys(held, spec.keys), row_hash(held, same).alias("__held"))
-    joined = beside(rows, old.select(*names(count), "__held"), count, small=False)
+    joined = beside(rows, old.select(*names(count), "__held"), size, few=False)
     fate = (
         F.when(F.col(RANK) > 1, "duplicates")
         .when(~F.col("__applies") | (F.col(_AT) < F.col("__last")), "superseded")
@@ -222,7 +242,7 @@ def _compared(batch: DataFrame, spec: SnapshotWrite, held: DataFrame, newest: Da
     judged = joined.withColumn(FATE, fate).withColumns({ACTION: action, OLD: F.col("__held").isNotNull()})
     judged = judged.select(*[col(name) for name in columns], FATE, ACTION, OLD)
     live = rows.where(F.col("__applies") & (F.col(_AT) == F.col("__last")))
-    gone = old.join(live, same_key(old, live, count), "left_anti")
+    gone = old.join(live, same_key(old, live, size), "left_anti")
     gone = gone.crossJoin(F.broadcast(newest.where("__applies").select("__last")))
     gone = gone.withColumns({FATE: F.lit(None).cast("string"), ACTION: F.lit(REMOVE), OLD: F.lit(True)})
     return judged.unionByName(gone.select(*map(col, judged.columns)))
@@ -238,23 +258,20 @@ def _versions(
     ranked = materialise(_ranked(batch, spec, _kept(batch, spec)))
     batch = ranked.where(F.col(RANK) == 1).drop(*spec.except_columns, SOURCE, RANK)
     duplicates = ranked.where(F.col(RANK) > 1).count()
+    scd2.trackable(batch, as_scd2)
     batch = scd2.with_versions(batch.withColumn("__sequence", F.col(_AT)), as_scd2)
     by_start = as_scd2.model_copy(update={"sequence_by": (spec.valid_from,)})
     batch, before, options = fitted(batch, by_start, target, about)
     batch = materialise(scd2.ordered(batch, by_start))
-    size = sized(batch, spec.keys)
+    size = _whole(batch, spec)
     held = None if before.is_empty_table else read_table(spark, target)
     fold = scd2.Fold(batch, as_scd2, size, held, held, None, whole_table=True, remembers=False)
     if fold.untracked:
         # a version shows the last values of its run, so those of each snapshot have to be kept
         fold = replace(fold, remembered=known, remembers=True)
-    snapshots = _snapshots(batch, empty)
+    snapshots = _due(_snapshots(batch, empty), fold)
     absent = _absent(fold, snapshots)
-    if held is not None:
-        current = held.where(col(spec.is_current)).select(*keys(held, spec.keys))
-        lost = absent.join(current, same_key(absent, current, len(spec.keys)), "left_semi")
-        most = lost.groupBy(f"{EVENT}.sequence").count().agg(F.max("count").alias("most")).collect()[0].most
-        _guard(spec, current.count(), most or 0, identity)
+    _hold(absent, fold, spec, identity)
     more = [absent]
     applied = _applied(known, sql_type(batch.schema[_AT].dataType))
     if applied is not None and held is not None:
@@ -263,6 +280,35 @@ def _versions(
     also = _to_remember(batch, spec, empty)
     plan = scd2.planned(fold, target, identity, before, options, also=also)
     return replace(plan, planned=replace(plan.planned, duplicates=plan.planned.duplicates + duplicates))
+
+
+def _due(snapshots: DataFrame, fold: scd2.Fold) -> DataFrame:
+    """The snapshots that can be folded: newer than what was forgotten."""
+    if fold.remembered is None:
+        return snapshots
+    forgotten = auxiliary.greatest(fold.remembered, auxiliary.FORGOTTEN_KIND)
+    kind = sql_type(snapshots.schema["__at"].dataType)
+    forgotten = forgotten.select(F.col("_event.sequence.s0").cast(kind).alias("__forgotten"))
+    known = snapshots.crossJoin(F.broadcast(forgotten))
+    return known.where(F.col("__forgotten").isNull() | (F.col("__at") > F.col("__forgotten"))).drop("__forgotten")
+
+
+def _hold(absent: DataFrame, fold: scd2.Fold, spec: SnapshotWrite, identity: Identity) -> None:
+    """Hold what the snapshots lack, of the table and of each other, against what the job lets a batch delete.
+
+    Raises:
+        DeleteGuardError: it is too much, or rows that could not be read may be what is lacking.
+    """
+    if _unread(identity):
+        first = fold.batch.groupBy(*fold.size.names).agg(F.min(_AT).alias("__first"))
+        later = same_key(absent, first, fold.size) & (absent[f"{EVENT}.sequence.s0"] > first["__first"])
+        gone = absent.join(first, later, "left_semi").count()
+        _guard(spec.table, 1.0, gone, gone, identity)
+    if fold.held is not None:
+        current = fold.held.where(col(spec.is_current)).select(*keys(fold.held, spec.keys))
+        lost = absent.join(current, same_key(absent, current, fold.size), "left_semi")
+        most = lost.groupBy(f"{EVENT}.sequence").count().agg(F.max("count").alias("most")).collect()[0].most
+        _guard(spec.table, spec.max_delete_fraction, current.count(), most or 0, identity)
 
 
 def _as_scd2(spec: SnapshotWrite) -> Scd2Write:
@@ -293,7 +339,7 @@ def _absent(fold: scd2.Fold, snapshots: DataFrame) -> DataFrame:
         )
     all_keys = all_keys.dropDuplicates(names(count))
     wanted = all_keys.crossJoin(F.broadcast(snapshots))
-    present = same_key(wanted, mine, count) & wanted["__at"].eqNullSafe(mine["__at"])
+    present = same_key(wanted, mine, fold.size) & wanted["__at"].eqNullSafe(mine["__at"])
     gone = wanted.join(mine, present, "left_anti")
     event = order(gone, [F.col("__at")], deleted=F.lit(True), columns=None, placed=False)
     return fold.known(gone.withColumn(EVENT, event))
@@ -315,7 +361,7 @@ def _restated(fold: scd2.Fold, snapshots: DataFrame, applied: DataFrame, held: D
     there = there.withColumn(EVENT, event)
     mine = fold.batch.select(*[col(name) for name in fold.columns], *keys(fold.batch, spec.keys))
     mine = mine.dropDuplicates(names(count)).crossJoin(F.broadcast(following))
-    covered = same_key(mine, there, count) & (mine["next"] == there["next"])
+    covered = same_key(mine, there, fold.size) & (mine["next"] == there["next"])
     gone = mine.join(there, covered, "left_anti")
     gone = gone.withColumn(EVENT, order(gone, [F.col("next")], deleted=F.lit(True), columns=None, placed=False))
     # where events are remembered, those of that snapshot are

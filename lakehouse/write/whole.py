@@ -26,6 +26,7 @@ from lakehouse.write.events import (
     TRUNCATE,
     Size,
     beside,
+    dropped,
     filed,
     keys,
     names,
@@ -104,7 +105,7 @@ class WholeRows:
         parts = [decided]
         if self.size.truncates:
             parts += self._truncated(decided, live)
-        engine = [*names(self._count), EVENT, FATE, ACTION, OLD, FILE, REMEMBER, KIND, CODE]
+        engine = [*names(self._count), EVENT, FATE, ACTION, OLD, FILE, REMEMBER, KIND, CODE, *dropped(self.batch)]
         together = reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), parts)
         return together.select(*[col(name) for name in (*self._payload, *engine)])
 
@@ -145,17 +146,17 @@ class WholeRows:
 
     def _with_known(self, ranked: DataFrame, live: DataFrame | None) -> DataFrame:
         """Beside each event: its key's row, its key's last deletion, the last truncate, and what was forgotten."""
-        count, small, kind = self._count, self.size.small, self._kind
+        count, size, kind = self._count, self.size, self._kind
         wanted = ranked.where(F.col(RANK) == 1).select(*names(count))
         known = ranked
         if live is not None:
-            mine = of_keys(live.select(*names(count), LIVE, FILE), wanted, count, small=small)
-            known = beside(known, mine, count, small=small)
+            mine = of_keys(live.select(*names(count), LIVE, FILE), wanted, size)
+            known = beside(known, mine, size)
         lone = []
         if self.remembered is not None:
             tombs = auxiliary.events(self.remembered, count).select(*names(count), F.col("_event").cast(kind))
-            mine = of_keys(tombs, wanted, count, small=small).groupBy(*names(count)).agg(F.max("_event").alias(TOMB))
-            known = beside(known, mine, count, small=small)
+            mine = of_keys(tombs, wanted, size).groupBy(*names(count)).agg(F.max("_event").alias(TOMB))
+            known = beside(known, mine, size)
             forgotten = auxiliary.greatest(self.remembered, auxiliary.FORGOTTEN_KIND)
             lone.append(forgotten.select(F.col("_event").cast(kind).alias(FORGOTTEN)))
         if self.remembered is not None or self.size.truncates:
@@ -163,7 +164,8 @@ class WholeRows:
         for one in lone:
             known = known.crossJoin(F.broadcast(one))
         missing = [name for name in (LIVE, TOMB, FLOOR, FORGOTTEN) if name not in known.columns]
-        known = known.withColumns({name: F.lit(None).cast(kind) for name in missing})
+        if missing:
+            known = known.withColumns({name: F.lit(None).cast(kind) for name in missing})
         if live is None:
             known = known.withColumn(FILE, F.lit(None).cast("string"))
         return known.withColumn(DEAD, F.greatest(TOMB, FLOOR))
@@ -177,7 +179,7 @@ class WholeRows:
         gone = live.crossJoin(F.broadcast(floor(self._truncates, self.remembered, self._kind))).where(
             F.col(LIVE) < F.col(FLOOR)
         )
-        gone = gone.join(touched, same_key(gone, touched, count), "left_anti")
+        gone = gone.join(touched, same_key(gone, touched, self.size), "left_anti")
         return [
             self._last_truncate(),
             gone.withColumns({ACTION: F.lit(REMOVE), OLD: F.lit(True), REMEMBER: F.lit(False)}),
@@ -211,7 +213,8 @@ def _fate(*, narrow: bool) -> Column:
     if narrow:
         same = [F.col(f"{EVENT}.{part}").eqNullSafe(F.col(f"{LIVE}.{part}")) for part in ("sequence", "position")]
         fate = fate.when(live.isNotNull() & same[0] & same[1] & ~deleted, _TIE)
-    too_late = live.isNull() & dead.isNull() & (sequence <= F.col(f"{FORGOTTEN}.sequence"))
+    heard = live.isNull() & (dead.isNull() | (event > dead))
+    too_late = heard & (sequence <= F.col(f"{FORGOTTEN}.sequence"))
     return (
         fate.when(too_late & ~deleted, "rejected")
         .when(newest.isNull(), F.when(deleted, "unchanged").otherwise("inserted"))
@@ -222,7 +225,8 @@ def _fate(*, narrow: bool) -> Column:
             .otherwise("inserted"),
         )
         .when(alive & (event == live), "unchanged")
-        .when(deleted & (event == F.col(TOMB)), "unchanged")
+        # a kill may have kept what is remembered from the table
+        .when(deleted & (event == F.col(TOMB)), F.when(live < event, "deleted").otherwise("unchanged"))
         .when(sequence == newest["sequence"], "duplicates")
         .otherwise("superseded")
     )

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 from lakehouse.check.contract import Checked, check, required
 from lakehouse.errors import ColumnMissingError, ConfigError, QualityGateError
 from lakehouse.lake.batch import CODE, MESSAGE, RAW, SOURCE, SOURCE_TYPE, Arrived, BadFile
-from lakehouse.lake.frame import materialise
+from lakehouse.lake.frame import col, materialise
 from lakehouse.spec.contract import Contract
 
 
@@ -187,7 +187,7 @@ def test_a_row_without_a_key_is_split_off_after_the_transform(spark: SparkSessio
     produced = spark.createDataFrame(
         [("a", 1, 0), (None, 2, 0), ("c", None, 0), (None, None, 0)], "`k.1` string, s int, x int"
     )
-    good, bad = required(produced, ["k.1", "s"], ["k.1", "s", "x"], exempt=F.lit(False))
+    good, bad = required(produced, {"k.1": col("k.1").isNull(), "s": col("s").isNull()}, ["k.1", "s", "x"])
     assert [tuple(row) for row in good.collect()] == [("a", 1, 0)]
     assert sorted((row.record, row.code, row.reasons) for row in bad.collect()) == [
         ('{"k.1":"c","s":null,"x":0}', "NULL_KEY", ["NULL_KEY:s"]),

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import deltalake
+import pytest
 
+from lakehouse.errors import WriteError
 from lakehouse.lake.batch import Identity
 from lakehouse.lake.place import Lake
 from lakehouse.spec.write import OverwriteWrite
@@ -77,3 +79,16 @@ def test_a_batch_of_a_stream_is_written_once(lake: LocalLake, batch: Batch, read
     again = overwrite(lake, [(2,)], batch(0), "id int")
     assert (again.replayed, again.version) == (True, 1)
     assert read(lake.folder / "gold/t") == [(1,)]
+
+
+def test_rows_outside_of_replace_where_are_an_error_and_the_others_are_replaced(
+    lake: LocalLake, batch: Batch, read: Any
+) -> None:
+    schema, where = "day int, n int", {"replace_where": "day >= 2"}
+    overwrite(lake, [(1, 1), (2, 2), (3, 3)], batch(0), schema)
+    with pytest.raises(WriteError, match="1 rows are outside of replace_where"):
+        overwrite(lake, [(1, 9), (2, 9)], batch(1), schema, **where)
+    made = overwrite(lake, [(2, 9)], batch(2), schema, **where)
+    assert (made.inserted, made.rows_removed) == (1, 2)
+    assert read(lake.folder / "gold/t") == [(1, 1), (2, 9)]
+    assert overwrite(lake, [(2, 9)], batch(3), schema, **where).unchanged == 1

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from lakehouse.errors import CommitMissingError, LakehouseError, TypeChangeError
+from lakehouse.errors import (
+    CommitMissingError,
+    DeleteGuardError,
+    KeyMissingError,
+    LakehouseError,
+    TypeChangeError,
+    WriteError,
+)
 from lakehouse.lake.batch import Identity
-from lakehouse.lake.frame import small_frame
+from lakehouse.lake.frame import materialise, small_frame
 from lakehouse.lake.place import Lake
 from lakehouse.lake.table import layout
+from lakehouse.maintain.forget import forget
+from lakehouse.runtime.plan import planned
+from lakehouse.runtime.workplace import prepare
 from lakehouse.spec.write import AppendWrite, Scd1Write, Scd2Write, SnapshotWrite, Write
 from lakehouse.write import plan, write
 
@@ -453,6 +464,178 @@ def test_a_snapshot_that_was_killed_before_its_commit_is_applied_under_a_new_che
             ("b", 1, 2, "x"),
             ("c", 1, None, "x"),
         ]
+
+
+def test_a_key_whose_row_could_not_be_read_is_not_taken_for_deleted(lake: LocalLake, batch: Batch) -> None:
+    spec = SnapshotWrite(table="silver.t", mode="snapshot", keys=("k",), snapshot_by="day", snapshot_as="scd1")
+    spec = spec.model_copy(update={"max_delete_fraction": 1})
+    target, schema = Lake(str(lake.folder)).table("silver.t"), {"k": "string", "day": "int"}
+    write(small_frame(lake.spark, [("a", 1), ("b", 1)], schema), spec, target=target, identity=batch(0))
+    unread = replace(batch(1), rows={"read": 2, "quarantined": 1})
+    with pytest.raises(DeleteGuardError, match="1 of its rows are not usable"):
+        write(small_frame(lake.spark, [("a", 2)], schema), spec, target=target, identity=unread)
+    whole = small_frame(lake.spark, [("a", 2), ("b", 2)], schema)
+    assert write(whole, spec, target=target, identity=unread).unchanged == 2
+
+
+def test_a_deletion_that_was_killed_before_its_commit_is_made_under_a_new_checkpoint(
+    lake: LocalLake, batch: Batch, read: Any
+) -> None:
+    spec = Scd1Write(mode="scd1", **KEYED)
+    target = Lake(str(lake.folder)).table("silver.t")
+    write(
+        small_frame(lake.spark, [("a", 1, None, "x"), ("b", 1, None, "x")], PLAIN),
+        spec,
+        target=target,
+        identity=batch(0),
+    )
+    gone = small_frame(lake.spark, [("a", 4, "D", None)], PLAIN)
+    killed = plan(gone, spec, target=target, identity=batch(1))
+    assert killed.remember
+    killed.remember()
+    assert write(gone, spec, target=target, identity=batch(0, stream="new")).deleted == 1
+    assert read(lake.folder / "silver/t", "k") == [("b",)]
+
+
+def test_a_late_snapshot_ends_keys_that_it_lacks_until_the_next_one_only(
+    lake: LocalLake, batch: Batch, read: Any
+) -> None:
+    spec = SnapshotWrite(
+        table="silver.t", mode="snapshot", keys=("k",), snapshot_by="day", snapshot_as="scd2",
+        max_delete_fraction=1, track_history=("v",),
+    )  # fmt: skip
+    target, schema = Lake(str(lake.folder)).table("silver.t"), {"k": "string", "day": "int", "v": "string", "u": "int"}
+    both = {day: [("y", day, "v", day), ("z", day, "v", day)] for day in (1, 3)}
+    for number, rows in enumerate((both[1], both[3], [("y", 2, "v", 2)])):
+        write(small_frame(lake.spark, rows, schema), spec, target=target, identity=batch(number))
+    assert read(lake.folder / "silver/t", "k, valid_from, valid_to") == [("y", 1, None), ("z", 1, 2), ("z", 3, None)]
+
+
+def test_a_first_batch_of_snapshots_with_unread_rows_ends_no_key(lake: LocalLake, batch: Batch) -> None:
+    spec = SnapshotWrite(table="silver.t", mode="snapshot", keys=("k",), snapshot_by="day", snapshot_as="scd2")
+    target, schema = Lake(str(lake.folder)).table("silver.t"), {"k": "string", "day": "int"}
+    rows = small_frame(lake.spark, [("a", 1), ("b", 1), ("a", 2)], schema)
+    with pytest.raises(DeleteGuardError):
+        write(rows, spec, target=target, identity=replace(batch(0), rows={"read": 4, "quarantined": 1}))
+    assert write(rows, spec, target=target, identity=batch(0)).inserted == 2
+
+
+def test_a_truncate_without_its_time_is_put_aside(workshop: Any) -> None:
+    workshop.job(
+        "silver", DELETING.replace("MODE", "scd1").replace("apply_as_deletes: op = 'D'", "apply_as_truncates: op = 'T'")
+    )
+    workshop.put("bronze.orders", "k string, at int, op string", [("a", 1, "U"), (None, None, "T")])
+    result = workshop.run("silver")
+    assert (result.rows.inserted, result.rows.rejected) == (1, 1)
+
+
+@pytest.mark.parametrize("mode", ["scd1", "scd2"])
+def test_a_sequence_inside_of_a_struct_makes_no_version(lake: LocalLake, batch: Batch, mode: str) -> None:
+    changes = {"table": "silver.t", "keys": ("k.id",), "sequence_by": ("meta.at",)}
+    spec: Write = Scd1Write(mode="scd1", **changes) if mode == "scd1" else Scd2Write(mode="scd2", **changes)
+    target = Lake(str(lake.folder)).table("silver.t")
+    schema = {"k": "struct<id:int>", "meta": "struct<at:int,by:string>", "v": "string"}
+    made = []
+    for number, (at, by) in enumerate(((1, "x"), (2, "x"), (3, "y"))):
+        rows = small_frame(lake.spark, [({"id": 1}, {"at": at, "by": by}, "v")], schema)
+        made.append(write(rows, spec, target=target, identity=batch(number)))
+    assert [one.updated for one in made] == ([0, 1, 1] if mode == "scd1" else [0, 0, 1])
+
+
+def test_a_key_inside_of_a_struct_is_kept_by_a_partial_update(lake: LocalLake, batch: Batch, read: Any) -> None:
+    spec = Scd1Write(table="silver.t", mode="scd1", keys=("k.id",), sequence_by=("at",), update_columns="sets")
+    target = Lake(str(lake.folder)).table("silver.t")
+    schema = {"k": "struct<id:int>", "at": "int", "v": "string", "w": "string", "sets": "array<string>"}
+    for number, name in enumerate(("v", "w")):
+        rows = small_frame(lake.spark, [({"id": 1}, number, "V", "W", [name])], schema)
+        write(rows, spec, target=target, identity=batch(number))
+    assert read(lake.folder / "silver/t", "k.id, v, w") == [(1, "V", "W")]
+
+
+def test_a_table_with_two_rows_of_a_key_is_told_before_anything_is_written(lake: LocalLake, batch: Batch) -> None:
+    schema = "k string, at int, op string, v string"
+    lake.put("silver.t", schema, [("a", 1, None, "x"), ("a", 1, None, "y")])
+    target, version = Lake(str(lake.folder)).table("silver.t"), lake.version("silver.t")
+    spec = Scd1Write(table="silver.t", mode="scd1", keys=("k",), sequence_by=("at",))
+    with pytest.raises(WriteError, match="more than one row of a key"):
+        write(small_frame(lake.spark, [("a", 2, None, "z")], PLAIN), spec, target=target, identity=batch(0))
+    assert lake.version("silver.t") == version
+
+
+@pytest.mark.parametrize("named", ["track_history", "track_history_except"])
+def test_a_tracked_column_that_vanishes_ends_no_version(lake: LocalLake, batch: Batch, named: str) -> None:
+    spec = Scd2Write(mode="scd2", **KEYED, **{named: ("v",)})
+    target = Lake(str(lake.folder)).table("silver.t")
+    write(small_frame(lake.spark, [("k", 1, None, "x")], PLAIN), spec, target=target, identity=batch(0))
+    rows = small_frame(lake.spark, [("k", 2, None)], {name: kind for name, kind in PLAIN.items() if name != "v"})
+    with pytest.raises(KeyMissingError, match=f"{named} names v"):
+        write(rows, spec, target=target, identity=batch(1))
+
+
+def test_a_hundred_thousand_changes_of_one_key_are_as_quick_as_of_many(lake: LocalLake, batch: Batch) -> None:
+    count = 100_000
+    changes = materialise(
+        lake.spark.range(count).selectExpr("'k' AS k", "int(id) AS at", "string(id DIV 1000) AS v", "'U' AS op")
+    )
+    changed = {"table": "silver.t", "keys": ("k",), "sequence_by": ("at",), "except_columns": ("op",)}
+    one = Lake(str(lake.folder / "one")).table("silver.t")
+    made = write(changes, Scd1Write(mode="scd1", **changed), target=one, identity=batch(0))
+    assert (made.inserted, made.superseded) == (1, count - 1)
+    two = Lake(str(lake.folder / "two")).table("silver.t")
+    made = write(changes, Scd2Write(mode="scd2", **changed), target=two, identity=batch(0))
+    assert (made.inserted, made.updated, made.unchanged) == (1, 99, count - 100)
+
+
+DELETING = """
+sources:
+  orders: {kind: table, table: bronze.orders, stream: true}
+write: {table: silver.orders, mode: MODE, keys: k, sequence_by: at, apply_as_deletes: op = 'D', except_columns: op}
+"""
+
+
+@pytest.mark.parametrize("mode", ["scd1", "scd2"])
+def test_what_is_older_than_what_was_forgotten_is_put_aside(workshop: Any, mode: str) -> None:
+    workshop.job("silver", DELETING.replace("MODE", mode))
+    schema = "k string, at int, op string, v string"
+    workshop.put("bronze.orders", schema, [("a", 1, "U", "x"), ("a", 5, "D", None), ("b", 9, "U", "x")])
+    workshop.run("silver")
+    auxiliary = Lake(str(workshop.folder)).table("silver.orders").auxiliary
+    forget(workshop.spark, auxiliary, datetime.now(UTC) + timedelta(days=1))
+    workshop.put("bronze.orders", schema, [("a", 3, "U", "late"), ("a", 6, "U", "new"), ("c", 4, "U", "late too")])
+    result = workshop.run("silver")
+    # in scd1 a newer event of its key settles a late one
+    late = 1 if mode == "scd1" else 2
+    assert (result.rows.produced, result.rows.rejected, result.rows.inserted) == (3, late, 1)
+    assert workshop.rows("quarantine.silver_orders", "code") == [("LATE_EVENT",)] * late
+    assert all('"op":"U"' in record for (record,) in workshop.rows("quarantine.silver_orders", "record"))
+    # a deletion that is older than what was forgotten tells nothing of what came after it
+    workshop.put("bronze.orders", schema, [("c", 2, "D", None)])
+    workshop.run("silver")
+    workshop.put("bronze.orders", schema, [("c", 3, "U", "late again")])
+    assert workshop.run("silver").rows.rejected == 1
+    assert ("a", "new") in workshop.rows("silver.orders", "k", "v")
+    told = workshop.rows("ops.runs", "event", "batch", "strategy", "why")
+    assert any(row[2] in ("append", "replace_on") and "new rows" in row[3] for row in told if row[0] == "batch")
+
+
+def test_a_write_is_explained_and_nothing_is_written(workshop: Any) -> None:
+    workshop.job("silver", DELETING.replace("MODE", "scd1"))
+    schema = "k string, at int, op string"
+    workshop.put("bronze.orders", schema, [("a", 1, "U"), ("b", 1, "U")])
+    work = prepare("silver", lake=str(workshop.folder), params={}, root=workshop.project)
+    before = list(planned(work, spark=workshop.spark, explain_write=True))
+    assert "    adds 2 rows, removes 0" in before
+    assert workshop.version("silver.orders") is None
+    workshop.run("silver")
+    assert list(planned(work, spark=workshop.spark, explain_write=True))[-1] == "    how: nothing is due"
+    workshop.put("bronze.orders", schema, [("a", 2, "U"), ("c", 1, "U")])
+    version, files = workshop.version("silver.orders"), sorted(workshop.folder.rglob("*"))
+    told = list(planned(work, spark=workshop.spark, explain_write=True))
+    assert any("replace_on: 1 new rows, 1 replaced, 0 gone" in line for line in told)
+    assert told[-1] == "    adds 2 rows, removes 1"
+    assert (workshop.version("silver.orders"), sorted(workshop.folder.rglob("*"))) == (version, files)
+    workshop.run("silver")
+    assert workshop.rows("silver.orders", "k", "at") == [("a", 2), ("b", 1), ("c", 1)]
 
 
 JOB = """

@@ -6,13 +6,14 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
 
-from lakehouse.errors import CommitMissingError, LockedError
+from lakehouse.errors import CommitMissingError, ImbalanceError, LockedError
 from lakehouse.lake.batch import Identity
 from lakehouse.lake.frame import materialise, small_frame
 from lakehouse.lake.place import Lake
@@ -58,6 +59,21 @@ def test_what_another_writer_made_newer_meanwhile_is_put_back(
     assert (newest.note["step"], made.version) == (REPAIR, newest.version)
 
 
+def test_a_key_that_another_writer_deletes_or_inserts_meanwhile_is_there_once_or_gone(
+    spark: SparkSession, target: Callable[[str], Table], batch: Batch, read: Any
+) -> None:
+    table = target("silver.t")
+    write(rows(spark, ("a", 1, "old")), SCD1, target=table, identity=batch(0))
+    ours = plan(rows(spark, ("a", 5, "ours"), ("n", 5, "ours")), SCD1, target=table, identity=batch(1))
+    new = plan(rows(spark, ("m", 5, "ours")), SCD1, target=table, identity=batch(2))
+    theirs = rows(spark, ("a", 9, None, "D"), ("n", 3, "theirs"), ("m", 3, "theirs"))
+    write(theirs, SCD1, target=table, identity=batch(0, stream="theirs"))
+    ours.commit(spark)
+    assert new.planned.strategy == "append"
+    new.commit(spark)
+    assert read(Path(table.path), "k, s, v") == [("m", 5, "ours"), ("n", 5, "ours")]
+
+
 def test_a_history_that_another_writer_changed_meanwhile_is_folded_with_both(
     spark: SparkSession, target: Callable[[str], Table], batch: Batch, read: Any
 ) -> None:
@@ -86,6 +102,53 @@ def test_a_write_that_delta_skips_is_an_error_unless_it_is_a_replay(
     assert write(rows(spark, ("a", 9, "x")), SCD1, target=table, identity=batch(4)).replayed
     with pytest.raises(CommitMissingError, match="no commit of it"):
         write(rows(spark, ("a", 9, "x")), SCD1, target=table, identity=batch(1))
+
+
+def test_a_commit_that_did_something_else_than_was_planned_is_an_error(
+    spark: SparkSession, target: Callable[[str], Table], batch: Batch
+) -> None:
+    table = target("silver.t")
+    made = plan(rows(spark, ("a", 1, "x")), SCD1, target=table, identity=batch(0))
+    with pytest.raises(ImbalanceError, match="2 rows were to be added"):
+        replace(made, planned=replace(made.planned, rows_added=2)).commit(spark)
+
+
+@pytest.mark.parametrize("spec", [SCD1, SCD2], ids=["scd1", "scd2"])
+def test_a_batch_that_was_killed_before_its_commit_counts_like_the_first_time(
+    spark: SparkSession, target: Callable[[str], Table], batch: Batch, spec: Any, read: Any
+) -> None:
+    table = target(spec.table)
+    write(rows(spark, ("a", 1, "x"), ("b", 1, "x")), spec, target=table, identity=batch(0))
+    events = rows(spark, ("a", 5, None, "D"), ("c", 5, None, "D"), ("b", 2, "x"))
+    killed = plan(events, spec, target=table, identity=batch(1))
+    assert killed.remember
+    killed.remember()
+    made = write(events, spec, target=table, identity=replace(batch(1), again=True))
+    assert made.deleted == 1
+    assert (made.updated, made.unchanged) == ((1, 1) if spec is SCD1 else (0, 2))
+    current = "k" if spec is SCD1 else "k, is_current"
+    assert [row for row in read(Path(table.path), current) if row[-1] is not False] == [
+        ("b",) if spec is SCD1 else ("b", True)
+    ]
+
+
+def test_a_table_of_many_files_is_looked_at_where_the_keys_are_and_nowhere_else(
+    spark: SparkSession, target: Callable[[str], Table], batch: Batch, read: Any
+) -> None:
+    table, plain = target("silver.t"), Scd1Write(table="silver.t", mode="scd1", keys=("k",), sequence_by=("s",))
+    columns = {"k": "string", "s": "int"}
+    for number, first in enumerate("abcdefgh"):
+        frame = small_frame(spark, [(f"{first}{key}", 1) for key in range(4)], columns)
+        write(frame, plain, target=table, identity=batch(number))
+    made = write(small_frame(spark, [("c0", 2), ("c3", 2)], columns), plain, target=table, identity=batch(8))
+    assert (made.updated, made.inserted) == (2, 0)
+    assert "of 8 files" in made.why
+    assert "1 are touched" in made.why
+    everywhere = small_frame(spark, [("a0", 3), ("h3", 3), ("d1", 3), ("e2", 3), ("b2", 3)], columns)
+    made = write(everywhere, plain, target=table, identity=batch(9))
+    assert (made.updated, made.inserted) == (5, 0)
+    assert "of 9 files" in made.why
+    assert len(read(Path(table.path), "k")) == 32
 
 
 def test_a_merge_leaves_no_transaction_behind_in_the_session(
@@ -144,7 +207,7 @@ def test_two_processes_write_one_table_and_nothing_is_lost(
     for name in ("one", "two"):
         batches = [
             [
-                (f"k{key}", (key * 7 + number * 5 + len(name) * 3) % 23 * 2 + (name == "two"), f"{name}{number}")
+                (f"k{key}", (key * 7 + number * 5 + 11 * (name == "two")) % 23 * 2 + (name == "two"), f"{name}{number}")
                 for key in range(12)
             ]
             for number in range(4)
