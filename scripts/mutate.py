@@ -73,8 +73,8 @@ MUTANTS = (
     Mutant(
         "null-safe key",
         f"{WRITE}/events.py",
-        'rows[name].eqNullSafe(renamed[f"{name}_found"])',
-        'rows[name] == renamed[f"{name}_found"]',
+        "left.eqNullSafe(right) if nullable else left == right",
+        "left == right",
         _traps("a_key_with_a_NULL_in_it_is_one_key_however_often_it_comes"),
     ),
     Mutant(
@@ -111,7 +111,7 @@ MUTANTS = (
     Mutant(
         "dedupe: a record is appended once",
         f"{WRITE}/append.py",
-        'return once.join(there, _same(pairs), "left_anti")',
+        'return once.join(there, _same(pairs, nullable), "left_anti")',
         "return once",
         _history("append, told by source"),
     ),
@@ -160,8 +160,8 @@ MUTANTS = (
     Mutant(
         "truncate: it reaches rows that have no event in its batch",
         f"{WRITE}/whole.py",
-        "parts += self._truncated(events, decided, live)",
-        "parts += [self._last_truncate(events)]",
+        "parts += self._truncated(decided, live)",
+        "parts += [self._last_truncate()]",
         _history("scd1"),
     ),
     Mutant(
@@ -193,6 +193,13 @@ MUTANTS = (
         _writers("a_batch_that_was_killed_before_its_commit_counts_like_the_first_time"),
     ),
     Mutant(
+        "kill: a deletion that was remembered and not committed is made",
+        f"{WRITE}/whole.py",
+        'F.when(live < event, "deleted").otherwise("unchanged")',
+        'F.lit("unchanged")',
+        _traps("a_deletion_that_was_killed_before_its_commit_is_made_under_a_new_checkpoint"),
+    ),
+    Mutant(
         "kill: a snapshot that was remembered and not committed applies again",
         f"{WRITE}/snapshot.py",
         '(F.col("__last") >= F.col("__done"))',
@@ -202,8 +209,8 @@ MUTANTS = (
     Mutant(
         "partial: events that set other columns are two events",
         f"{WRITE}/partial.py",
-        "return [*self._payload, SETS]",
-        "return self._payload",
+        "_TELLING: ClassVar[tuple[str, ...]] = (SETS,)",
+        "_TELLING: ClassVar[tuple[str, ...]] = ()",
         _traps("two_updates_of_one_time_that_set_other_columns_both_count"),
     ),
     Mutant(
