@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from pyspark.sql import functions as F
 from pyspark.sql.types import BooleanType
@@ -12,7 +12,7 @@ from pyspark.sql.types import BooleanType
 from lakehouse.lake.frame import col
 from lakehouse.lake.look import weighed
 from lakehouse.lake.table import read_table
-from lakehouse.write.commit import THERE, append, files_for, merge, replace_on
+from lakehouse.write.commit import THERE, WriteResult, append, files_for, merge, replace_on
 from lakehouse.write.events import ACTION, FATE, FILE, OLD, REMEMBER, within
 
 if TYPE_CHECKING:
@@ -49,6 +49,17 @@ class Counts:
     swept: int
     files: int
     remembered: bool
+
+    def result(self, before: Commit, strategy: Strategy, why: str) -> WriteResult:
+        """What the write is to do."""
+        return WriteResult(
+            **cast("dict[str, Any]", self.fates),
+            rows_added=self.put,
+            rows_removed=self.replaced + self.gone,
+            version=before.version,
+            strategy=strategy,
+            why=why,
+        )
 
 
 def counted(judged: DataFrame) -> Counts:

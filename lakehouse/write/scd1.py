@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
@@ -17,7 +17,7 @@ from lakehouse.lake.frame import col, materialise, row_hash
 from lakehouse.lake.table import read_table
 from lakehouse.write import auxiliary, partial
 from lakehouse.write.change import GONE, PUT, Change, Reach, reach
-from lakehouse.write.commit import Plan, WriteResult, merge, replace_on
+from lakehouse.write.commit import Plan, merge, replace_on
 from lakehouse.write.events import (
     ACTION,
     DELETED,
@@ -75,14 +75,7 @@ def plan(batch: DataFrame, spec: Scd1Write, target: Table, identity: Identity, a
     near = Reach() if size.truncates else reach(batch, target, spec, size, before, counts.files)
     change = Change(judged, size.operators(spec.keys), counts)
     strategy, why = change.strategy(spec.strategy, near.told)
-    planned = WriteResult(
-        **cast("dict[str, Any]", counts.fates),
-        rows_added=counts.put,
-        rows_removed=counts.replaced + counts.gone,
-        version=before.version,
-        strategy=strategy,
-        why=why,
-    )
+    planned = counts.result(before, strategy, why)
     return Plan(
         target,
         identity,

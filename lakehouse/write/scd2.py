@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial, reduce
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from pyspark.sql import Window
 from pyspark.sql import functions as F
@@ -23,7 +23,7 @@ from lakehouse.lake.table import read_table
 from lakehouse.lake.types import resolved
 from lakehouse.write import auxiliary
 from lakehouse.write.change import PUT, REMOVE, Change, Reach, counted, reach
-from lakehouse.write.commit import Plan, WriteResult
+from lakehouse.write.commit import Plan
 from lakehouse.write.events import (
     ACTION,
     DELETED,
@@ -97,14 +97,6 @@ def planned(
     near = Reach() if fold.whole_table else reach(fold.batch, target, spec, fold.size, before, counts.files)
     change = Change(judged.drop(OLD), fold.same, counts)
     strategy, why = change.strategy(spec.strategy, near.told)
-    result = WriteResult(
-        **cast("dict[str, Any]", counts.fates),
-        rows_added=counts.put,
-        rows_removed=counts.replaced + counts.gone,
-        version=before.version,
-        strategy=strategy,
-        why=why,
-    )
     parts = [also] if also is not None else []
     if fold.remembers and (counts.remembered or parts):
         parts.append(_aside(fold, judged))
@@ -113,7 +105,7 @@ def planned(
         target,
         identity,
         before,
-        result,
+        counts.result(before, strategy, why),
         make=lambda more: change.make(
             strategy, target, {**options, **more}, where=near.where, flat=not spec.partition_by
         ),

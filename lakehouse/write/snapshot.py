@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from dataclasses import replace
 from functools import reduce
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from pyspark.sql import Window
 from pyspark.sql import functions as F
@@ -23,7 +23,7 @@ from lakehouse.lake.types import resolved
 from lakehouse.spec.write import Scd1Write, Scd2Write
 from lakehouse.write import auxiliary, scd1, scd2
 from lakehouse.write.change import PUT, REMOVE, Change, counted
-from lakehouse.write.commit import Plan, WriteResult
+from lakehouse.write.commit import Plan
 from lakehouse.write.events import (
     ACTION,
     DELETED,
@@ -184,14 +184,7 @@ def _latest(
     change = Change(judged, size.operators(spec.keys), counts)
     strategy, why = change.strategy(spec.strategy, "")
     applied = _to_remember(batch, spec, empty)
-    planned = WriteResult(
-        **cast("dict[str, Any]", counts.fates),
-        rows_added=counts.put,
-        rows_removed=counts.replaced + counts.gone,
-        version=before.version,
-        strategy=strategy,
-        why=why,
-    )
+    planned = counts.result(before, strategy, why)
     return Plan(
         target,
         identity,
