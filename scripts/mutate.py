@@ -134,7 +134,7 @@ MUTANTS = (
         f"{WRITE}/whole.py",
         "event > newest,",
         "F.lit(True),",
-        _traps("an_event_older_than_the_open_version_does_not_become_the_current_one"),
+        _history("scd1"),
     ),
     Mutant(
         "tombstone: a deletion is remembered in scd1",
