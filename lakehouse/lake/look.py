@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 _WALK = 200
 """Commits that are read back from the newest to find what the table is; beyond that Spark is asked."""
 
+GENERATED, DEFAULT, IDENTITY = "delta.generationExpression", "CURRENT_DEFAULT", "delta.identity.start"
+"""What Delta notes of a column that it computes, that has a value where a row has none, that it counts up."""
+
 _KINDS = ("metaData", "protocol", "domainMetadata")
 _CLUSTERING = "delta.clustering"
 
@@ -68,6 +71,11 @@ def look(spark: SparkSession, table: Table) -> Look | None:
     place = local(table.path)
     found = _logged(place / "_delta_log", newest) if place is not None else None
     return found or _asked(spark, table, newest)
+
+
+def fills_itself(field: StructField) -> bool:
+    """Whether the table has a value for the column where the rows have none."""
+    return any(name in field.metadata for name in (GENERATED, DEFAULT, IDENTITY))
 
 
 def weighed(table: Table, commit: Commit) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from uuid import uuid4
 from lakehouse.errors import CheckpointError, CommitMissingError, ImbalanceError
 from lakehouse.lake.frame import sql_path
 from lakehouse.lake.table import Commit, commits
-from lakehouse.write.evolve import refused
+from lakehouse.write.refusal import refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

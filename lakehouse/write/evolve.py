@@ -1,76 +1,32 @@
-"""The table and the rows are brought together before anything is committed: columns, types, names and layout."""
+"""The table and the rows are brought together before anything is committed: columns, types and layout."""
 
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
-from pyspark.sql.types import (
-    ArrayType,
-    BinaryType,
-    BooleanType,
-    DateType,
-    MapType,
-    NullType,
-    NumericType,
-    StringType,
-    StructField,
-    StructType,
-    TimestampNTZType,
-    TimestampType,
-    UserDefinedType,
-    VariantType,
-)
+from pyspark.sql.types import StructField, StructType, TimestampNTZType
 
-from lakehouse.errors import (
-    ConstraintError,
-    KeyMissingError,
-    LayoutChangeError,
-    SchemaDriftError,
-    TypeChangeError,
-    WriteError,
-    first_line,
-)
+from lakehouse.errors import KeyMissingError, LayoutChangeError, SchemaDriftError, TypeChangeError, WriteError
 from lakehouse.lake.frame import col, literal, quoted, sql_type
-from lakehouse.lake.look import Look, look
-from lakehouse.lake.table import Commit, Layout, create, head
+from lakehouse.lake.look import DEFAULT, GENERATED, IDENTITY, Look, fills_itself, look
+from lakehouse.lake.table import Commit, Layout, head
 from lakehouse.lake.types import alike, brought, joined, parts, resolved, settled
+from lakehouse.write.holds import holds
+from lakehouse.write.new_table import make, paths, statistics, storable
+from lakehouse.write.refusal import refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from pyspark.sql import Column, DataFrame
+    from pyspark.sql import DataFrame
     from pyspark.sql.types import DataType
 
     from lakehouse.lake.table import Table
     from lakehouse.lake.types import Difference
     from lakehouse.spec.write import Write
-
-_ODD = frozenset(" ,;{}()\n\t=")
-_OF_THE_FEED = frozenset({"_change_type", "_commit_version", "_commit_timestamp"})
-_WITH_STATISTICS = (NumericType, StringType, DateType, TimestampType, TimestampNTZType)
-"""Types of which Delta keeps the least and the greatest value of each file, and by which it clusters."""
-_HELD = (
-    *_WITH_STATISTICS,
-    BooleanType, BinaryType, VariantType, StructType, ArrayType, MapType, NullType, UserDefinedType,
-)  # fmt: skip
-_WITHOUT_ORDER = (MapType, VariantType)
-_MOST_CLUSTERED = 4
-_MOST_WITH_STATISTICS = 32
-_GENERATED, _DEFAULT, _IDENTITY = "delta.generationExpression", "CURRENT_DEFAULT", "delta.identity.start"
-_REFUSALS = {
-    "DELTA_NOT_NULL_CONSTRAINT_VIOLATED": ConstraintError,
-    "DELTA_VIOLATE_CONSTRAINT_WITH_VALUES": ConstraintError,
-    "DELTA_EXCEED_CHAR_VARCHAR_LIMIT": ConstraintError,
-    "DELTA_CONSTRAINT_DATA_TYPE_MISMATCH": TypeChangeError,
-    "DELTA_GENERATED_COLUMNS_DATA_TYPE_MISMATCH": TypeChangeError,
-    "DELTA_CANNOT_MODIFY_APPEND_ONLY": WriteError,
-    # MERGE writes no struct whose fields may be NULL into one in which they may not
-    "DATATYPE_MISMATCH.CAST_WITHOUT_SUGGESTION": TypeChangeError,
-}
 
 
 @dataclass(frozen=True)
@@ -150,7 +106,7 @@ def fitted(
         found = look(spark, target)
     holds(batch, spec, found)
     if found is None:
-        _make(_settled(batch, spec), spec, target, about)
+        make(storable(batch, spec), spec, target, about)
         found = look(spark, target)
         if found is None:
             message = f"{target.name} was made, and is not there"
@@ -159,7 +115,7 @@ def fitted(
     with refused(target):
         for statement in now.alterations:
             spark.sql(statement)
-    batch = _settled(_brought(batch, now.after), spec)
+    batch = storable(_brought(batch, now.after), spec)
     return batch, (head(spark, target) or found.head) if now.alterations else found.head, now.options
 
 
@@ -174,212 +130,6 @@ def grown(target: DataFrame, batch: DataFrame) -> DataFrame:
         elif old is not None and not alike(old.dataType, field.dataType):
             changed[field.name] = brought(col(old.name), old.dataType, field.dataType)
     return target.withColumns(changed) if changed else target
-
-
-@contextmanager
-def refused(target: Table) -> Iterator[None]:
-    """Tell in this library's words why Delta did not commit: nothing of such a commit is in the table.
-
-    Raises:
-        ConstraintError: a row breaks a rule that the table has of its own.
-        TypeChangeError, WriteError: the table does not let itself be changed so.
-    """
-    try:
-        yield
-    except Exception as error:
-        text = str(error)
-        for condition, kind in _REFUSALS.items():
-            if f"[{condition}]" in text:
-                told = " ".join(text.split(f"[{condition}]", 1)[1].split("\n\tat ")[0].split())
-                message = f"{target.name}: {told[:500] or first_line(error)}"
-                hint = "the table has this rule of its own: mend the rows in transform(), or drop the rule"
-                raise kind(message, hint=hint) from error
-        raise
-
-
-# --- what the rows must be, whatever the table ---
-
-
-def holds(batch: DataFrame, spec: Write, found: Look | None = None) -> None:
-    """Hold the batch against the columns that the job names, and against what a table can have.
-
-    Raises:
-        KeyMissingError: a column is not there.
-        WriteError: two columns have one name, or a name or type that Delta does not take where it stands.
-    """
-    fields = [field for field in batch.schema.fields if not field.name.startswith("__")]
-    schema = StructType(fields)
-    _names_hold(schema, spec, found)
-    for path, kind in parts(schema):
-        if not isinstance(kind, _HELD) or (isinstance(kind, StructType) and not kind.fields):
-            message = f"{spec.table}: Delta holds no {kind.simpleString()}, and {path} is one"
-            raise WriteError(message, hint="cast it, or leave it out, in transform()")
-    own = [field for field in found.schema.fields if _fills_itself(field)] if found else []
-    given = {field.name.lower() for field in fields}
-    whole = StructType([*fields, *[field for field in own if field.name.lower() not in given]])
-    for field in ("keys", "sequence_by"):
-        for name, kind in _named(whole, spec, field):
-            if any(isinstance(one, _WITHOUT_ORDER) for _, one in parts(kind, name)):
-                message = f"{spec.table}: {field} names {name}, a {kind.simpleString()}, which cannot be compared"
-                raise WriteError(message, hint="make a column of what tells the rows apart in transform()")
-    _layout_holds(whole, spec)
-
-
-def _names_hold(schema: StructType, spec: Write, found: Look | None) -> None:
-    """Hold the names at every depth against each other and against Delta's."""
-    for path, kind in [("", schema), *parts(schema)]:
-        names = Counter(name.lower() for name in kind.names) if isinstance(kind, StructType) else Counter[str]()
-        if twice := [name for name, times in names.items() if times > 1]:
-            message = f"{spec.table}: {path or 'the rows'} have two columns {twice[0]}"
-            raise WriteError(message, hint="drop or rename one in transform()")
-    mapped = spec.column_mapping == "name" or (found is not None and found.is_mapped)
-    if not mapped and (odd := [name for name in _names(schema) if _ODD.intersection(name)]):
-        message = (
-            f"{spec.table}: Delta takes no blank, line break or ,;{{}}()= in a name, and a column is named {odd[0]!r}"
-        )
-        raise WriteError(message, hint="give it another name by rename, or say column_mapping: name")
-    reserved = _OF_THE_FEED if spec.mode != "append" or (found is not None and found.has_change_feed) else frozenset()
-    for name in schema.names:
-        if name.lower() in reserved or (name.lower() == "_metadata" and spec.mode != "append"):
-            message = f"{spec.table}: {name} is a name that Delta uses itself"
-            raise WriteError(message, hint="give the column another name by rename")
-
-
-def _names(schema: StructType) -> Iterator[str]:
-    """The names of all fields, at every depth."""
-    for _, kind in [("", schema), *parts(schema)]:
-        yield from kind.names if isinstance(kind, StructType) else ()
-
-
-def _named(schema: StructType, spec: Write, field: str) -> list[tuple[str, DataType]]:
-    """The columns that a field of the job names, with their types."""
-    found = {name: resolved(schema, name) for name in getattr(spec, field, ())}
-    if missing := [name for name, one in found.items() if one is None]:
-        there = ", ".join(schema.names)
-        message = f"{spec.table}: {field} names {', '.join(missing)}, which the rows do not have (they have {there})"
-        raise KeyMissingError(message)
-    return [(name, one[1]) for name, one in found.items() if one]
-
-
-def _layout_holds(schema: StructType, spec: Write) -> None:
-    """Hold the columns of the layout against what Delta lays a table out by."""
-    whole = {name.lower() for name in schema.names}
-    for name, kind in _named(schema, spec, "partition_by"):
-        if name.lower() not in whole or isinstance(kind, StructType | ArrayType | MapType | VariantType):
-            what = "a field of one" if name.lower() not in whole else f"a {kind.simpleString()}"
-            message = (
-                f"{spec.table}: partition_by names {name}: Delta partitions by whole simple columns, not by {what}"
-            )
-            raise WriteError(message, hint="make a column of it in transform(), or say cluster_by")
-    if len(whole) == len(spec.partition_by):
-        message = f"{spec.table}: partition_by names every column, and Delta keeps none of them in the files"
-        raise WriteError(message, hint="leave one out")
-    if len(spec.cluster_by) > _MOST_CLUSTERED:
-        message = f"{spec.table}: cluster_by names {len(spec.cluster_by)} columns, and Delta takes {_MOST_CLUSTERED}"
-        raise WriteError(message, hint="keep those that are asked for most")
-    for name, kind in _named(schema, spec, "cluster_by"):
-        if not isinstance(kind, (*_WITH_STATISTICS, NullType)):
-            message = f"{spec.table}: cluster_by names {name}, and Delta does not cluster by {kind.simpleString()}"
-            raise WriteError(message, hint="choose a number, a text or a time")
-
-
-# --- a new table ---
-
-
-def _make(batch: DataFrame, spec: Write, target: Table, about: str) -> None:
-    """Make the target, empty."""
-    schema = StructType([field for field in batch.schema.fields if not field.name.startswith("__")])
-    properties = {
-        "lakehouse.mode": spec.mode,
-        "delta.enableDeletionVectors": "true",
-        "delta.checkpointInterval": "50",
-    }
-    if spec.mode != "append":
-        properties["delta.enableChangeDataFeed"] = "true"
-    if spec.column_mapping == "name":
-        properties["delta.columnMapping.mode"] = "name"
-    partitions = [".".join(path) for path in _paths(schema, spec.partition_by)]
-    clusters = _paths(schema, spec.cluster_by)
-    compared = _paths(schema, [*getattr(spec, "keys", ()), *getattr(spec, "sequence_by", ())])
-    properties |= _statistics(schema, [*clusters, *compared], partitions, {})
-    create(
-        batch.sparkSession,
-        target,
-        schema,
-        about=about,
-        comments=spec.comments,
-        partition_by=partitions,
-        cluster_by=[".".join(path) for path in clusters],
-        properties=properties,
-    )
-
-
-def _paths(schema: StructType, names: Sequence[str]) -> list[tuple[str, ...]]:
-    """Columns, or fields of them, as the schema spells them."""
-    return [found[0] for name in names if (found := resolved(schema, name))]
-
-
-def _settled(batch: DataFrame, spec: Write) -> DataFrame:
-    """The batch as Delta can hold it: what has no type as text, and no empty text to partition by.
-
-    Delta makes a NULL of an empty partition value; were it not one before, the row would differ from itself.
-    """
-    partitions = {name.lower() for name in spec.partition_by}
-
-    def is_held(field: StructField) -> bool:
-        empty = isinstance(field.dataType, StringType) and field.name.lower() in partitions
-        return field.name.startswith("__") or not (
-            empty or any(isinstance(one, NullType) for _, one in parts(field.dataType, "it"))
-        )
-
-    if all(map(is_held, batch.schema.fields)):
-        return batch
-
-    def as_held(field: StructField) -> Column:
-        value = col(field.name)
-        if field.name.startswith("__"):
-            return value
-        value = brought(value, field.dataType, settled(field.dataType))
-        if isinstance(field.dataType, StringType) and field.name.lower() in partitions:
-            value = F.when(value != "", value)
-        return value.alias(field.name)
-
-    return batch.select([as_held(field) for field in batch.schema.fields])
-
-
-def _statistics(
-    schema: StructType, wanted: Sequence[tuple[str, ...]], partitions: Sequence[str], properties: Mapping[str, str]
-) -> dict[str, str]:
-    """The property that makes Delta keep statistics of these columns, where it would not by itself.
-
-    It keeps them of the first 32 columns, and clusters by no column without.
-    """
-    apart = {name.lower() for name in partitions}
-    leaves = [leaf for leaf in _leaves(schema) if leaf[0][0].lower() not in apart]
-    name, most = "delta.dataSkippingStatsColumns", properties.get("delta.dataSkippingNumIndexedCols")
-    first = [path for path, _ in leaves][: int(most) if most and int(most) >= 0 else len(leaves) if most else 32]
-    able = {path for path, kind in leaves if isinstance(kind, _WITH_STATISTICS)}
-    wanted = [path for path in dict.fromkeys(wanted) if path in able]
-    if properties.get(name):
-        told = properties[name]
-        new = [text for path in wanted if (text := ".".join(map(quoted, path))) not in told.replace("``", "")]
-        return {name: ", ".join([told, *new])} if new else {}
-    if all(path in first for path in wanted):
-        return {}
-    chosen = dict.fromkeys([*wanted, *[path for path in first if path in able]])
-    return {name: ", ".join(".".join(map(quoted, path)) for path in list(chosen)[:_MOST_WITH_STATISTICS])}
-
-
-def _leaves(schema: StructType, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], DataType]]:
-    """The columns, and the fields of those that are structs, in their order."""
-    for field in schema.fields:
-        if isinstance(field.dataType, StructType):
-            yield from _leaves(field.dataType, (*above, field.name))
-        else:
-            yield (*above, field.name), field.dataType
-
-
-# --- a table that is there ---
 
 
 def _fit(batch: DataFrame, spec: Write, target: Table, found: Look | None) -> Fit:
@@ -421,7 +171,7 @@ def _may_differ(differences: Sequence[Difference], spec: Write, target: Table) -
         raise TypeChangeError(f"{target.name}: {told}", hint=hint)
     must = [one.table for one in differences if one.kind == "lacks" and isinstance(one.table, StructField)]
     for one, path in zip(must, [one.path for one in differences if one.kind == "lacks"], strict=True):
-        if not one.nullable and not _fills_itself(one):
+        if not one.nullable and not fills_itself(one):
             message = f"{target.name}: {path} may not be NULL, and the rows do not have it"
             raise SchemaDriftError(message, hint="make the column in transform(), or drop NOT NULL from the table")
 
@@ -430,16 +180,11 @@ def _kind(kind: StructField | DataType | None) -> str:
     return kind.simpleString() if kind else ""
 
 
-def _fills_itself(field: StructField) -> bool:
-    """Whether the table has a value for the column where the rows have none."""
-    return any(name in field.metadata for name in (_GENERATED, _DEFAULT, _IDENTITY))
-
-
 def _numbers_itself(rows: StructType, spec: Write, target: Table, found: Look) -> None:
     """Hold the rows against columns that the table counts up by itself."""
     given = {name.lower() for name in rows.names}
     for field in found.schema.fields:
-        if _IDENTITY not in field.metadata:
+        if IDENTITY not in field.metadata:
             continue
         if field.name.lower() in given and not field.metadata.get("delta.identity.allowExplicitInsert"):
             message = f"{target.name} counts {field.name} up by itself and takes no value for it"
@@ -482,15 +227,15 @@ def _alterations(
         properties["delta.feature.timestampNtz"] = "supported"
     if properties:
         yield _property_statement(target, properties)
-    clusters = _paths(after, spec.cluster_by)
+    clusters = paths(after, spec.cluster_by)
     if [".".join(path).lower() for path in clusters] == [name.lower() for name in found.layout.cluster_by]:
         return
     for path in clusters:
         yield from _added(found, after, path, target)
     # what the write itself will add is not there yet
     now = joined(found.schema, _of_paths(after, clusters))[0]
-    if statistics := _statistics(now, clusters, (), found.properties):
-        yield _property_statement(target, statistics)
+    if more := statistics(now, clusters, (), found.properties):
+        yield _property_statement(target, more)
     told = ", ".join(".".join(map(quoted, path)) for path in clusters)
     yield f"ALTER TABLE {target.sql} CLUSTER BY {f'({told})' if told else 'NONE'}"
 
@@ -539,10 +284,10 @@ def _brought(batch: DataFrame, after: StructType) -> DataFrame:
         have = given.get(field.name.lower())
         if have is not None:
             columns.append(brought(col(have.name), have.dataType, field.dataType).alias(field.name))
-        elif _GENERATED in field.metadata:
-            computed[field.name] = F.expr(field.metadata[_GENERATED]).cast(field.dataType)
-        elif _IDENTITY not in field.metadata:
-            value = F.expr(field.metadata[_DEFAULT]) if _DEFAULT in field.metadata else F.lit(None)
+        elif GENERATED in field.metadata:
+            computed[field.name] = F.expr(field.metadata[GENERATED]).cast(field.dataType)
+        elif IDENTITY not in field.metadata:
+            value = F.expr(field.metadata[DEFAULT]) if DEFAULT in field.metadata else F.lit(None)
             columns.append(value.cast(field.dataType).alias(field.name))
     columns += [col(name) for name in batch.columns if name.startswith("__")]
     batch = batch.select(columns)

@@ -43,6 +43,7 @@ from lakehouse.write.events import (
     sized,
 )
 from lakehouse.write.evolve import fitted, grown
+from lakehouse.write.timeline import Fold, ordered, trackable, with_versions
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -251,14 +252,14 @@ def _versions(
     ranked = materialise(_ranked(batch, spec, _kept(batch, spec)))
     batch = ranked.where(F.col(RANK) == 1).drop(*spec.except_columns, SOURCE, RANK)
     duplicates = ranked.where(F.col(RANK) > 1).count()
-    scd2.trackable(batch, as_scd2)
-    batch = scd2.with_versions(batch.withColumn("__sequence", F.col(_AT)), as_scd2)
+    trackable(batch, as_scd2)
+    batch = with_versions(batch.withColumn("__sequence", F.col(_AT)), as_scd2)
     by_start = as_scd2.model_copy(update={"sequence_by": (spec.valid_from,)})
     batch, before, options = fitted(batch, by_start, target, about)
-    batch = materialise(scd2.ordered(batch, by_start))
+    batch = materialise(ordered(batch, by_start))
     size = _whole(batch, spec)
     held = None if before.is_empty_table else read_table(spark, target)
-    fold = scd2.Fold(batch, as_scd2, size, held, held, None, whole_table=True, remembers=False)
+    fold = Fold(batch, as_scd2, size, held, held, None, whole_table=True, remembers=False)
     if fold.untracked:
         # a version shows the last values of its run, so those of each snapshot have to be kept
         fold = replace(fold, remembered=known, remembers=True)
@@ -275,7 +276,7 @@ def _versions(
     return replace(plan, planned=replace(plan.planned, duplicates=plan.planned.duplicates + duplicates))
 
 
-def _due(snapshots: DataFrame, fold: scd2.Fold) -> DataFrame:
+def _due(snapshots: DataFrame, fold: Fold) -> DataFrame:
     """The snapshots that can be folded: newer than what was forgotten."""
     if fold.remembered is None:
         return snapshots
@@ -286,7 +287,7 @@ def _due(snapshots: DataFrame, fold: scd2.Fold) -> DataFrame:
     return known.where(F.col("__forgotten").isNull() | (F.col("__at") > F.col("__forgotten"))).drop("__forgotten")
 
 
-def _hold(absent: DataFrame, fold: scd2.Fold, spec: SnapshotWrite, identity: Identity) -> None:
+def _hold(absent: DataFrame, fold: Fold, spec: SnapshotWrite, identity: Identity) -> None:
     """Hold what the snapshots lack, of the table and of each other, against what the job lets a batch delete.
 
     Raises:
@@ -321,7 +322,7 @@ def _snapshots(batch: DataFrame, empty: list[str]) -> DataFrame:
     return snapshots
 
 
-def _absent(fold: scd2.Fold, snapshots: DataFrame) -> DataFrame:
+def _absent(fold: Fold, snapshots: DataFrame) -> DataFrame:
     """The deletions: one for each key that is known and that a snapshot lacks."""
     count = len(fold.spec.keys)
     mine = fold.batch.select(*keys(fold.batch, fold.spec.keys), F.col(_AT).alias("__at"))
@@ -338,7 +339,7 @@ def _absent(fold: scd2.Fold, snapshots: DataFrame) -> DataFrame:
     return fold.known(gone.withColumn(EVENT, event))
 
 
-def _restated(fold: scd2.Fold, snapshots: DataFrame, applied: DataFrame, held: DataFrame) -> DataFrame:
+def _restated(fold: Fold, snapshots: DataFrame, applied: DataFrame, held: DataFrame) -> DataFrame:
     """What was so in the next snapshot after each of these, which were late: the versions that cover it."""
     spec, count = fold.spec, len(fold.spec.keys)
     later = snapshots.crossJoin(F.broadcast(applied)).where(F.col("applied") > F.col("__at"))

@@ -25,7 +25,8 @@ from lakehouse.lake.look import _asked, look
 from lakehouse.lake.place import Lake
 from lakehouse.lake.table import Table, commits, head
 from lakehouse.spec.write import AppendWrite, OverwriteWrite, Scd1Write
-from lakehouse.write.evolve import fits, fitted, grown, refused, renamed
+from lakehouse.write.evolve import fits, fitted, grown, renamed
+from lakehouse.write.refusal import refused
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
