@@ -13,7 +13,7 @@ import click
 from lakehouse.errors import ConfigError, LakehouseError, first_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from lakehouse.runtime.maintain import Cared
     from lakehouse.runtime.workplace import Workplace
@@ -35,11 +35,14 @@ _param = click.option(
 _refresh = click.option(
     "--full-refresh", is_flag=True, help="Rebuild the target from the start, and swap it in at the end."
 )
+_trigger = click.option(
+    "--trigger", metavar="WHEN", help="available_now, as_fast_as_possible or '10 seconds', in the place of the job's."
+)
 _json = click.option("--json", "as_json", is_flag=True, help="End stdout with the result as one line of JSON.")
 
 
 def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    for option in (_json, _refresh, _param, _lake, _env):
+    for option in (_json, _trigger, _refresh, _param, _lake, _env):
         command = option(command)
     return command
 
@@ -54,75 +57,78 @@ def cli() -> None:
 
 
 @cli.command(epilog=_EXITS)
-@click.argument("job")
+@click.argument("jobs", nargs=-1, required=True, metavar="JOB...")
 @_run_options
-def run(
-    job: str, *, env: str | None, lake: str | None, params: tuple[str, ...], full_refresh: bool, as_json: bool
-) -> NoReturn:
-    """Run JOB until nothing new is left, as ``spark-submit jobs/JOB.py`` does."""
-    _run(job, None, env=env, lake=lake, params=params, full_refresh=full_refresh, as_json=as_json)
+def run(jobs: tuple[str, ...], **options: Any) -> NoReturn:
+    """Run JOB, as ``spark-submit jobs/JOB.py`` does: to its end, or until SIGTERM where its trigger has none.
+
+    Several JOBs run side by side in one process; one that fails does not stop the others.
+    """
+    _run(jobs, None, **options)
 
 
 def submitted(file: str, transform: Callable[..., Any]) -> NoReturn:
     """Run the job of a Python file that is running, with the options of its command line."""
 
-    @click.command(help=f"Run the job {Path(file).stem} until nothing new is left.", epilog=_EXITS)
+    @click.command(help=f"Run the job {Path(file).stem}, to its end or until SIGTERM.", epilog=_EXITS)
     @_run_options
-    def command(
-        *, env: str | None, lake: str | None, params: tuple[str, ...], full_refresh: bool, as_json: bool
-    ) -> NoReturn:
-        _run(file, transform, env=env, lake=lake, params=params, full_refresh=full_refresh, as_json=as_json)
+    def command(**options: Any) -> NoReturn:
+        _run((file,), transform, **options)
 
     command()
     raise SystemExit(0)
 
 
 def _run(
-    job: str,
+    jobs: tuple[str, ...],
     transform: Callable[..., Any] | None,
+    *,
+    full_refresh: bool,
+    as_json: bool,
+    **where: Any,
+) -> NoReturn:
+    from lakehouse.runtime.result import not_begun
+
+    try:
+        works = [_workplace(job, transform=transform, **where) for job in jobs]
+        from lakehouse.runtime.progress import Progress
+        from lakehouse.runtime.runner import side_by_side
+        from lakehouse.runtime.stop import told_by_signals
+
+        with told_by_signals() as stop:
+            results = side_by_side(works, full_refresh=full_refresh, stop=stop, progress=Progress)
+    except Exception as failure:
+        error = failure if isinstance(failure, LakehouseError) else LakehouseError(first_line(failure))
+        results = [not_begun(Path(jobs[0]).stem, error)]
+    _end([(result.as_json(), result.error) for result in results], as_json=as_json)
+
+
+def _end(answers: Sequence[tuple[dict[str, Any], LakehouseError | None]], *, as_json: bool) -> NoReturn:
+    """Say how it went, and end with the exit code of the worst error."""
+    from lakehouse.runtime.result import told
+
+    for answer, error in answers:
+        if error:
+            click.echo(f"{error.code}: {error}", err=True)
+        if as_json:
+            click.echo(json.dumps({**answer, "error": told(error)}, default=str))
+    sys.stdout.flush()
+    raise SystemExit(max(error.exit_code if error else 0 for _, error in answers))
+
+
+def _workplace(
+    job: str,
     *,
     env: str | None,
     lake: str | None,
     params: tuple[str, ...],
-    full_refresh: bool,
-    as_json: bool,
-) -> NoReturn:
-    from lakehouse.runtime.progress import Progress
-    from lakehouse.runtime.result import not_begun
-
-    progress = Progress()
-    try:
-        work = _workplace(job, env, lake, params, transform)
-        progress.start(work)
-        from lakehouse.runtime.runner import execute
-
-        result = execute(work, full_refresh=full_refresh, say=progress.batch)
-        progress.end(result)
-        answer, error = result.as_json(), result.error
-    except Exception as failure:
-        error = failure if isinstance(failure, LakehouseError) else LakehouseError(first_line(failure))
-        answer = not_begun(Path(job).stem, error).as_json()
-    _end(answer, error, as_json=as_json)
-
-
-def _end(answer: dict[str, Any], error: LakehouseError | None, *, as_json: bool) -> NoReturn:
-    """Say how it went, and end with the error's exit code."""
-    from lakehouse.runtime.result import told
-
-    if error:
-        click.echo(f"{error.code}: {error}", err=True)
-    if as_json:
-        click.echo(json.dumps({**answer, "error": told(error)}, default=str))
-    sys.stdout.flush()
-    raise SystemExit(error.exit_code if error else 0)
-
-
-def _workplace(
-    job: str, env: str | None, lake: str | None, params: tuple[str, ...], transform: Callable[..., Any] | None = None
+    trigger: str | None = None,
+    transform: Callable[..., Any] | None = None,
 ) -> Workplace:
     from lakehouse.runtime.workplace import prepare
 
-    return prepare(job, env=env, lake=lake, params=dict(map(_pair, params)), transform=transform)
+    given = dict(map(_pair, params))
+    return prepare(job, env=env, lake=lake, params=given, trigger=trigger, transform=transform)
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -141,7 +147,7 @@ def _pair(text: str) -> tuple[str, str]:
 @click.option("--explain-write", is_flag=True, help="Read the next batch, and say how it would be committed and why.")
 def plan(job: str, env: str | None, lake: str | None, params: tuple[str, ...], *, explain_write: bool) -> None:
     """Say what a run of JOB would read, create and change. Reads nothing big, writes nothing."""
-    work = _workplace(job, env, lake, params)
+    work = _workplace(job, env=env, lake=lake, params=params)
     from lakehouse.runtime.plan import planned
 
     for line in planned(work, explain_write=explain_write):
@@ -250,7 +256,7 @@ def maintain(
         answer, error = report.as_json(), report.error
     except Exception as failure:
         error = failure if isinstance(failure, LakehouseError) else LakehouseError(first_line(failure))
-    _end(answer, error, as_json=as_json)
+    _end([(answer, error)], as_json=as_json)
 
 
 def main() -> NoReturn:

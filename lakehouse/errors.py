@@ -15,6 +15,9 @@ LakehouseError
 │   ├── FileUnreadableError, FileChangedError
 │   ├── NotDeltaError, NotAppendOnlyError
 │   ├── ReservedNameError
+│   ├── RecordsLostError                records of a topic that were never read are gone
+│   ├── AccessDeniedError               a server does not let us
+│   ├── SourceUnavailableError          a server does not answer                        retryable
 │   └── ColumnMissingError
 ├── WriteError                 exit 1   what was to be written
 │   ├── SchemaDriftError, TypeChangeError, LayoutChangeError, KeyMissingError
@@ -200,6 +203,25 @@ class ReservedNameError(SourceError):
     code = "RESERVED_NAME"
 
 
+class RecordsLostError(SourceError):
+    """Records of a topic that were never read are gone, or the topic is another one of the same name."""
+
+    code = "RECORDS_LOST"
+
+
+class AccessDeniedError(SourceError):
+    """A server does not let us read."""
+
+    code = "ACCESS_DENIED"
+
+
+class SourceUnavailableError(SourceError):
+    """A server does not answer."""
+
+    code = "SOURCE_UNAVAILABLE"
+    retryable = True
+
+
 class ColumnMissingError(SourceError):
     """A column that the contract declares is not in the source at all."""
 
@@ -300,3 +322,10 @@ def first_line(error: BaseException) -> str:
     # py4j says first what was called, then what went wrong
     told = lines[1] if len(lines) > 1 and lines[0].startswith("An error occurred while calling") else "".join(lines[:1])
     return told.removeprefix(": ").strip()[:500]
+
+
+def innermost(stack: str) -> str:
+    """The innermost cause that a Java stack names, which says what is wrong; else its first line."""
+    lines = [line.strip() for line in stack.splitlines() if line.strip()]
+    causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
+    return "".join(causes[-1:] or lines[:1])[:300]

@@ -66,7 +66,7 @@ MUTANTS = (
     Mutant(
         "replay: a batch that was committed is not made again",
         "lakehouse/runtime/batch.py",
-        "earlier(spark, target, identity) if may_be_replay else None",
+        "earlier(spark, target, identity) if identity.again else None",
         "None",
         _runs("a_batch_that_was_committed_before_the_crash_is_not_run_twice"),
     ),
@@ -103,7 +103,7 @@ MUTANTS = (
     ),
     Mutant(
         "dedupe: one event of a key and time counts in scd2",
-        f"{WRITE}/scd2.py",
+        f"{WRITE}/timeline.py",
         "RANK: F.row_number().over(best)",
         "RANK: F.lit(1)",
         _traps("a_correction_with_the_same_time_has_one_winner_that_no_replay_changes"),
@@ -166,21 +166,21 @@ MUTANTS = (
     ),
     Mutant(
         "late-event split: events that show in no version are remembered",
-        f"{WRITE}/scd2.py",
+        f"{WRITE}/timeline.py",
         "REMEMBER: hidden | covered,",
         "REMEMBER: F.lit(False),",
         _traps("a_late_event_splits_a_run_where_an_event_had_changed_nothing"),
     ),
     Mutant(
         "late-event split: a version that a late event covers is remembered",
-        f"{WRITE}/scd2.py",
+        f"{WRITE}/timeline.py",
         "REMEMBER: hidden | covered,",
         "REMEMBER: hidden,",
         _history("scd2"),
     ),
     Mutant(
         "gap: the end of a version is a deletion",
-        f"{WRITE}/scd2.py",
+        f"{WRITE}/timeline.py",
         "held.where(~open_ended)",
         "held.where(F.lit(False))",
         _history("scd2"),

@@ -12,8 +12,9 @@ from pyspark.sql.types import DataType
 
 from lakehouse.check.cast import exact
 from lakehouse.errors import ColumnMissingError, ConfigError, QualityGateError, first_line
-from lakehouse.lake.batch import CODE, MESSAGE, RAW, SOURCE
-from lakehouse.lake.frame import as_json, col, materialise
+from lakehouse.lake.batch import CODE, MESSAGE, RAW, RECEIVED, SKIP, SOURCE
+from lakehouse.lake.frame import as_json, col, counted
+from lakehouse.spec.contract import Contract
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,10 +22,13 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
     from lakehouse.lake.batch import Arrived
-    from lakehouse.spec.contract import Contract, Rule
+    from lakehouse.spec.contract import Rule
 
-RECORD, REASONS, FATE = "__record", "__reasons", "__fate"
-_BESIDE = (RAW, CODE, MESSAGE)
+REASONS, FATE = "__reasons", "__fate"
+_BESIDE = (RAW, CODE, MESSAGE, SKIP)
+_AS_RECEIVED = "__as_received"
+_ASIDE = {"record": "__record", "received": RECEIVED}
+"""What quarantine takes of a row that has come in, and the column that it is in."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class Checked:
 def check(arrived: Arrived, contract: Contract | None, *, missing: str = "null") -> Checked:
     """Sort the rows of a batch by the contract; without one, only what could not be read is put aside.
 
+    All of it is one pass over the rows, which are evaluated, judged, counted and kept.
     ``missing``: what a declared column is that the batch lacks: ``null`` (a file may) or an ``error`` (a table may not)
 
     Raises:
@@ -54,36 +59,24 @@ def check(arrived: Arrived, contract: Contract | None, *, missing: str = "null")
         QualityGateError: a rule with ``on_fail: fail`` was broken.
         ConfigError: Spark does not understand a rule, a rule fails on a row, or a column cannot have its type.
     """
-    rows = arrived.rows
-    received = [name for name in rows.columns if name not in (*_BESIDE, SOURCE)]
-    # one field at least, since to_json does not take an empty struct
-    record = F.coalesce(
-        F.col(RAW),
-        as_json(F.struct(*[col(name) for name in received])) if received else F.lit("{}"),
-    )
-    typed = rows.withColumn(RECORD, record)
-    if contract is None:
-        judged = typed.withColumn(REASONS, F.array_compact(F.array(F.col(CODE)))).withColumn(
-            FATE, F.when(F.col(CODE).isNotNull(), "quarantine").otherwise("accept")
-        )
-        broken: list[Column] = []
-    else:
-        judged, broken = _judged(typed, contract, received, missing)
-        judged = _evaluated(judged, contract)
-    counts = _counted(judged, contract, broken)
+    contract = contract or Contract()
+    judged, broken = _judged(_with_received(arrived.rows), contract, missing)
+    judged, counts = _evaluated(judged, contract, broken, arrived.skips)
     bad_files = len(arrived.bad_files)
     accepted = judged.where(F.col(FATE) == "accept").select(
         [col(name) for name in judged.columns if not name.startswith("__")]
     )
+    there = [F.col(column).alias(name) for name, column in _ASIDE.items() if column in judged.columns]
     rejected = judged.where(F.col(FATE) == "quarantine").select(
-        F.col(RECORD).alias("record"),
+        *there,
         F.col(SOURCE).alias("source"),
         _first_code().alias("code"),
         F.col(REASONS).alias("reasons"),
         _text().alias("message"),
     )
-    rules = {rule.name: counts[f"rule_{index}"] for index, rule in enumerate(contract.rules if contract else ())}
+    rules = {rule.name: counts[f"rule_{index}"] for index, rule in enumerate(contract.rules)}
     _gate(contract, rules)
+    skipped = {reason: counts[f"skip_{index}"] for index, reason in enumerate(arrived.skips)}
     return Checked(
         accepted,
         rejected,
@@ -91,8 +84,17 @@ def check(arrived: Arrived, contract: Contract | None, *, missing: str = "null")
         kept=counts["kept"],
         quarantined=counts["quarantined"] + bad_files,
         dropped=counts["dropped"],
-        broken={name: count for name, count in rules.items() if count},
+        broken={name: count for name, count in {**rules, **skipped}.items() if count},
     )
+
+
+def _with_received(rows: DataFrame) -> DataFrame:
+    """The rows with what was received of each as one struct: it is made into text only where a row is put aside."""
+    received = [col(name) for name in rows.columns if name != SOURCE and not name.startswith("__")]
+    # one field at least, since to_json does not take an empty struct
+    whole = F.struct(*received) if received else F.struct(F.lit(None).alias("nothing"))
+    skip = {} if SKIP in rows.columns else {SKIP: F.lit(None).cast("string")}
+    return rows.withColumns({_AS_RECEIVED: whole, **skip})
 
 
 def required(produced: DataFrame, missing: Mapping[str, Column], record: Sequence[str]) -> tuple[DataFrame, DataFrame]:
@@ -131,53 +133,63 @@ def _aside(rows: DataFrame, record: Sequence[Column], *, code: Column, reasons: 
     )
 
 
-def _judged(
-    rows: DataFrame, contract: Contract, received: Sequence[str], missing: str
-) -> tuple[DataFrame, list[Column]]:
-    spelled = {name.lower(): name for name in received}
+def _judged(rows: DataFrame, contract: Contract, missing: str) -> tuple[DataFrame, list[Column]]:
+    """Each row with its typed columns, its fate and why; and which of the rules it broke, as columns."""
+    typed, faults = _typed(rows, contract, missing)
+    whole = F.col(CODE).isNull() & F.col(SKIP).isNull()
+    broken = [whole & F.coalesce(~_condition(typed, rule), F.lit(False)) for rule in contract.rules]
+    flagged = typed.withColumns({f"__rule_{index}": condition for index, condition in enumerate(broken)})
+    flags = [F.col(f"__rule_{index}") for index in range(len(broken))]
+    by_fate = {
+        fate: [(rule, flag) for rule, flag in zip(contract.rules, flags, strict=True) if rule.on_fail == fate]
+        for fate in ("quarantine", "drop")
+    }
+    put_aside = [F.when(flag, F.lit(f"RULE:{rule.name}")) for rule, flag in by_fate["quarantine"]]
+    reasons = F.when(F.col(SKIP).isNull(), F.array_compact(F.array(F.col(CODE), *faults, *put_aside)))
+    flagged = flagged.withColumn(REASONS, reasons)
+    drops = reduce(lambda one, other: one | other, (flag for _, flag in by_fate["drop"]), F.col(SKIP).isNotNull())
+    fate = F.when(F.size(REASONS) > 0, "quarantine").when(drops, "drop").otherwise("accept")
+    # a row that is kept need not be carried as it was received, too
+    aside = F.size(REASONS) > 0
+    as_received = {name: F.when(aside, F.col(name)).alias(name) for name in (RECEIVED,) if name in rows.columns}
+    record = F.when(aside, F.coalesce(F.col(RAW), as_json(F.col(_AS_RECEIVED))))
+    flagged = flagged.withColumns({FATE: fate, "__record": record, **as_received})
+    return flagged.drop(RAW, _AS_RECEIVED), flags
+
+
+def _typed(rows: DataFrame, contract: Contract, missing: str) -> tuple[DataFrame, list[Column]]:
+    """The rows with the contract's columns in their types, and what is wrong with them, as columns of the result."""
     kinds: dict[str, DataType] = {field.name: field.dataType for field in rows.schema.fields}
+    received = [name for name in rows.columns if name != SOURCE and not name.startswith("__")]
+    spelled = {name.lower(): name for name in received}
     lacking = [name for name in contract.columns if name.lower() not in spelled]
     if lacking and missing == "error":
         has = ", ".join(received)
         message = f"the contract declares {', '.join(lacking)}, which the source does not have (it has {has})"
         raise ColumnMissingError(message, hint="correct the name, or take it out of the contract")
-    values, fates = [], []
-    for name, column in contract.columns.items():
+    values, kept_flags, faults = [], [], []
+    sound = F.col(CODE).isNull()
+    for index, (name, column) in enumerate(contract.columns.items()):
         want = DataType.fromDDL(column.type)
+        kept = F.lit(True)
         if name.lower() in spelled:
             value, kept = _exact(rows, spelled[name.lower()], kinds[spelled[name.lower()]], want, name)
         else:
-            value, kept = F.lit(None).cast(want), F.lit(True)
+            value = F.lit(None).cast(want)
         values.append(value.alias(name))
-        fates.append(F.when(~kept, F.lit(f"CAST:{name}")))
+        is_kept = F.lit(True)
+        if name.lower() in spelled and kinds[spelled[name.lower()]] != want:
+            kept_flags.append(kept.alias(f"__kept_{index}"))
+            is_kept = F.col(f"__kept_{index}")
+            faults.append(F.when(sound & ~is_kept, F.lit(f"CAST:{name}")))
         if not column.nullable:
-            fates.append(F.when(kept & value.isNull(), F.lit(f"NULL_VALUE:{name}")))
+            faults.append(F.when(sound & is_kept & col(name).isNull(), F.lit(f"NULL_VALUE:{name}")))
     declared = {name.lower() for name in contract.columns}
     others = [col(name) for name in received if name.lower() not in declared]
+    beside = [name for name in (*_BESIDE, RECEIVED) if name in rows.columns]
     # the values first, as columns of their own: rules speak of the typed ones
-    typed = rows.select(
-        *values,
-        *others,
-        SOURCE,
-        *_BESIDE,
-        RECORD,
-        F.array_compact(F.array(F.col(CODE), *[F.when(F.col(CODE).isNull(), fate) for fate in fates])).alias(REASONS),
-    )
-    broken = [F.col(CODE).isNull() & F.coalesce(~_condition(typed, rule), F.lit(False)) for rule in contract.rules]
-    flagged = typed.withColumns({f"__rule_{index}": condition for index, condition in enumerate(broken)})
-    flags = [F.col(f"__rule_{index}") for index in range(len(broken))]
-    put_aside = [
-        F.when(flag, F.lit(f"RULE:{rule.name}"))
-        for flag, rule in zip(flags, contract.rules, strict=True)
-        if rule.on_fail == "quarantine"
-    ]
-    dropped = [flag for flag, rule in zip(flags, contract.rules, strict=True) if rule.on_fail == "drop"]
-    flagged = flagged.withColumn(
-        REASONS, F.array_compact(F.concat(F.col(REASONS), F.array(*put_aside).cast("array<string>")))
-    )
-    drops = reduce(lambda one, other: one | other, dropped, F.lit(False))
-    fate = F.when(F.size(REASONS) > 0, "quarantine").when(drops, "drop").otherwise("accept")
-    return flagged.withColumn(FATE, fate), flags
+    typed = rows.select(*values, *others, SOURCE, *beside, _AS_RECEIVED, *kept_flags)
+    return typed, faults
 
 
 def _exact(rows: DataFrame, received: str, have: DataType, want: DataType, name: str) -> tuple[Column, Column]:
@@ -203,10 +215,19 @@ def _condition(typed: DataFrame, rule: Rule) -> Column:
     return condition
 
 
-def _evaluated(judged: DataFrame, contract: Contract) -> DataFrame:
+def _evaluated(
+    judged: DataFrame, contract: Contract, broken: Sequence[Column], skips: Sequence[str]
+) -> tuple[DataFrame, dict[str, int]]:
     """The rows with their fates, evaluated once: a rule may ask what time it is, and must not be asked twice."""
+    fates = {"kept": "accept", "quarantined": "quarantine", "dropped": "drop"}
+    wanted = [
+        F.count("*").alias("read"),
+        *[F.count_if(F.col(FATE) == fate).alias(name) for name, fate in fates.items()],
+    ]
+    wanted += [F.count_if(flag).alias(f"rule_{index}") for index, flag in enumerate(broken)]
+    wanted += [F.count_if(F.col(SKIP) == reason).alias(f"skip_{index}") for index, reason in enumerate(skips)]
     try:
-        return materialise(judged)
+        return counted(judged, *wanted)
     except PySparkException as error:
         for index, rule in enumerate(contract.rules):
             try:
@@ -218,18 +239,8 @@ def _evaluated(judged: DataFrame, contract: Contract) -> DataFrame:
         raise
 
 
-def _counted(judged: DataFrame, contract: Contract | None, broken: Sequence[Column]) -> dict[str, int]:
-    def times(condition: Column) -> Column:
-        return F.coalesce(F.sum(condition.cast("bigint")), F.lit(0))
-
-    fates = {"kept": "accept", "quarantined": "quarantine", "dropped": "drop"}
-    wanted = [F.count("*").alias("read"), *[times(F.col(FATE) == fate).alias(name) for name, fate in fates.items()]]
-    wanted += [times(flag).alias(f"rule_{index}") for index, flag in enumerate(broken if contract else [])]
-    return dict(judged.agg(*wanted).collect()[0].asDict())
-
-
-def _gate(contract: Contract | None, broken: Mapping[str, int]) -> None:
-    failed = [rule for rule in (contract.rules if contract else ()) if rule.on_fail == "fail" and broken[rule.name]]
+def _gate(contract: Contract, broken: Mapping[str, int]) -> None:
+    failed = [rule for rule in contract.rules if rule.on_fail == "fail" and broken[rule.name]]
     if failed:
         listed = "; ".join(f"{rule.name} ({rule.check}): {broken[rule.name]:,} rows" for rule in failed)
         message = f"rules with on_fail: fail were broken, nothing was written: {listed}"

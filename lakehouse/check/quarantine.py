@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from lakehouse.errors import CommitMissingError, ImbalanceError
-from lakehouse.lake.batch import SOURCE_TYPE
+from lakehouse.lake.batch import RECEIVED_TYPE, SOURCE_TYPE
 from lakehouse.lake.frame import literal, small_frame
 from lakehouse.lake.table import commits, create, exists, head
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 STEP = "quarantine"
 _ROW = {
     "record": "string",
+    "received": RECEIVED_TYPE,
     "source": SOURCE_TYPE,
     "code": "string",
     "reasons": "array<string>",
@@ -39,6 +40,7 @@ _STAMPS = {
 }
 _COMMENTS = {
     "record": "The row as it was received: its text, else its columns as JSON; NULL for a whole file",
+    "received": "The message that it came in: key, value and headers, byte by byte; of Kafka only",
     "source": "Where it came from: file and position, or topic, partition and offset",
     "code": "Why it cannot be used, for programs",
     "reasons": "Everything that is wrong with it, as CODE:column or CODE:rule",
@@ -82,7 +84,10 @@ def put_aside(
     sources = [{"file": file.file, "run_id": identity.run_id} for file in bad_files]
     as_rows = small_frame(
         spark,
-        [[None, source, file.code, [file.code], file.message] for source, file in zip(sources, bad_files, strict=True)],
+        [
+            [None, None, source, file.code, [file.code], file.message]
+            for source, file in zip(sources, bad_files, strict=True)
+        ],
         _ROW,
     )
     parts = [
@@ -94,6 +99,8 @@ def put_aside(
     writer = (
         together.coalesce(1)
         .write.format("delta")
+        # a table of an older version has fewer columns
+        .option("mergeSchema", "true")
         .options(**identity.options(STEP, {"counts": {"quarantined": expected}}, once=False))
     )
     if identity.again or not identity.incremental:
@@ -120,6 +127,7 @@ def put_aside(
 def _stamped(frame: DataFrame, stage: str, identity: Identity, now: datetime) -> DataFrame:
     return frame.select(
         "record",
+        (F.col("received") if "received" in frame.columns else F.lit(None)).cast(RECEIVED_TYPE).alias("received"),
         F.col("source").cast(SOURCE_TYPE).alias("source"),
         "code",
         "reasons",

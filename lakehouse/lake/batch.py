@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pyspark.sql import functions as F
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -22,6 +24,23 @@ RAW, CODE, MESSAGE = "__raw", "__code", "__message"
 """Beside a row that was read: its text as received, where the columns are not all there is, and why it is unusable."""
 
 
+SKIP = "__skip"
+"""Beside a row where the source has such: why it is no row of data, such as ``tombstone``; it is counted as dropped."""
+
+RECEIVED = "__received"
+"""Beside a row where the source has such: the message that it came in, which quarantine keeps."""
+
+RECEIVED_TYPE = (
+    "struct<key:binary,value:binary,headers:array<struct<key:string,value:binary>>,"
+    "timestamp:timestamp,timestamp_type:int>"
+)
+
+
+def sourced(frame: DataFrame) -> DataFrame:
+    """The frame with ``_source``, whether or not it came with it."""
+    return frame if SOURCE in frame.columns else frame.withColumn(SOURCE, F.lit(None).cast(SOURCE_TYPE))
+
+
 @dataclass(frozen=True)
 class BadFile:
     """A file that cannot be read as a whole; it counts as one row read and one quarantined."""
@@ -33,10 +52,14 @@ class BadFile:
 
 @dataclass(frozen=True)
 class Arrived:
-    """What a source brought: its rows with ``_source``, ``__raw``, ``__code`` and ``__message``, evaluated once."""
+    """What a source brought: its rows with ``_source``, ``__raw``, ``__code`` and ``__message``.
+
+    They are not evaluated yet, or give the same whenever they are. ``skips`` are the reasons that ``__skip`` may hold.
+    """
 
     rows: DataFrame
     bad_files: tuple[BadFile, ...] = ()
+    skips: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,7 +70,7 @@ class Identity:
     name would take its first batches for old ones. For a job with no incremental source it is a digest of the code and
     of the versions that were read, and ``incremental`` is false. ``again``: an
     attempt at this batch was begun before. ``inputs`` is what was read, ``rows`` the counts of it
-    that are known before the write.
+    that are known before the write, ``rules`` how many of them broke each rule.
     """
 
     job: str
@@ -58,6 +81,7 @@ class Identity:
     again: bool = False
     inputs: Mapping[str, Any] = field(default_factory=dict)
     rows: Mapping[str, int] = field(default_factory=dict)
+    rules: Mapping[str, int] = field(default_factory=dict)
 
     def options(self, step: str, note: Mapping[str, Any], *, once: bool = True) -> dict[str, str]:
         """The writer's options for a commit of the batch: its note and, if ``once``, a transaction to be made once."""
@@ -69,6 +93,7 @@ class Identity:
             "step": step,
             "inputs": self.inputs,
             "rows": self.rows,
+            "rules": self.rules,
             **note,
         }
         options = {"userMetadata": json.dumps({"lakehouse": noted}, default=str, sort_keys=True)}

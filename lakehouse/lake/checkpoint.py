@@ -60,6 +60,15 @@ class Checkpoint:
         if not self.wrote(spark):
             write_text(spark, f"{self.path}/wrote", "the target has a commit of this checkpoint")
 
+    def recorded(self, spark: SparkSession) -> int:
+        """The newest batch that the ledger was told of; -1 where it never was."""
+        lines = read_lines(spark, f"{self.path}/recorded")
+        return int(lines[0]) if lines else -1
+
+    def has_recorded(self, spark: SparkSession, batch: int) -> None:
+        """Note that the ledger was told of all batches up to this one."""
+        write_text(spark, f"{self.path}/recorded", str(batch))
+
     def offset(self, spark: SparkSession, batch: int) -> dict[str, Any]:
         """Where the batch ends in its source; empty where nothing is known."""
         lines = read_lines(spark, f"{self.path}/offsets/{batch}") or []
@@ -68,6 +77,11 @@ class Checkpoint:
     def last_offset(self, spark: SparkSession) -> dict[str, Any]:
         """Where the newest batch ends in its source; empty before the first."""
         newest = self._newest(spark, "offsets")
+        return {} if newest is None else self.offset(spark, newest)
+
+    def committed_offset(self, spark: SparkSession) -> dict[str, Any]:
+        """Where the newest batch ends that was done with; empty before the first."""
+        newest = self._newest(spark, "commits")
         return {} if newest is None else self.offset(spark, newest)
 
     def pending(self, spark: SparkSession) -> int | None:

@@ -39,6 +39,12 @@ def materialise(frame: DataFrame) -> DataFrame:
     return frame.localCheckpoint(eager=True)
 
 
+def counted(frame: DataFrame, *counts: Column) -> tuple[DataFrame, dict[str, Any]]:
+    """Evaluate once and keep, as ``materialise`` does, and count in the same pass."""
+    kept = frame.localCheckpoint(eager=False)
+    return kept, kept.agg(*counts).collect()[0].asDict()
+
+
 def small_frame(spark: SparkSession, rows: Sequence[Sequence[Any]], schema: Mapping[str, str]) -> DataFrame:
     """A few rows of the driver's as a frame; values are what JSON can say, times as ISO 8601.
 

@@ -14,7 +14,7 @@ from lakehouse.lake.frame import small_frame
 from lakehouse.lake.table import create, exists, read_table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pyspark.sql import SparkSession
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _COMMENTS = {
     "event": "batch: one batch was committed; run: a run ended; maintain: files of the target were written anew",
-    "status": "done, failed, or replayed (the batch had been committed by an earlier attempt)",
+    "status": "done, failed, stopped (told to), or replayed (the batch had been committed by an earlier attempt)",
     "inputs": "As JSON what was read, the files of each source or the versions of its table; or what maintain did",
     "read": "Records that came; read = accepted + quarantined + dropped",
     "produced": "Rows that transform() made; the sum of the eight columns that follow",
@@ -90,7 +90,7 @@ class Event:
     event: Literal["batch", "run", "maintain"]
     job: str
     run_id: str
-    status: Literal["done", "failed", "replayed"]
+    status: Literal["done", "failed", "replayed", "stopped"]
     started_at: datetime
     target: str = ""
     batch: int | None = None
@@ -107,6 +107,7 @@ class Event:
     why: str | None = None
     error_code: str | None = None
     error_message: str | None = None
+    ended_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
 _COLUMNS = {
@@ -126,8 +127,8 @@ _COLUMNS = {
 }
 
 
-def record(spark: SparkSession, ledger: Table, event: Event, *, unless_there: bool = False) -> None:
-    """Add one event. ``unless_there``: it is that of a batch which an earlier attempt may have put there already."""
+def record(spark: SparkSession, ledger: Table, events: Sequence[Event]) -> None:
+    """Add events, in one commit."""
     if not exists(spark, ledger):
         create(
             spark,
@@ -142,21 +143,26 @@ def record(spark: SparkSession, ledger: Table, event: Event, *, unless_there: bo
                 "delta.dataSkippingNumIndexedCols": "7",
             },
         )
-    elif unless_there and _has(spark, ledger, event):
-        return
-    values = {
+    rows = small_frame(spark, [[values[name] for name in _COLUMNS] for values in map(_values, events)], _COLUMNS)
+    # a ledger of an older version has fewer columns
+    rows.coalesce(1).write.format("delta").mode("append").option("mergeSchema", "true").save(ledger.path)
+
+
+def _values(event: Event) -> dict[str, Any]:
+    return {
         **{one.name: getattr(event, one.name) for one in fields(Event)},
         **asdict(event.rows),
         "started_at": event.started_at.isoformat(),
-        "ended_at": datetime.now(UTC).isoformat(),
+        "ended_at": event.ended_at.isoformat(),
         "inputs": json.dumps(event.inputs, default=str, sort_keys=True),
         "error_message": (event.error_message or "")[:4000] or None,
     }
-    row = small_frame(spark, [[values[name] for name in _COLUMNS]], _COLUMNS)
-    # a ledger of an older version has fewer columns
-    row.coalesce(1).write.format("delta").mode("append").option("mergeSchema", "true").save(ledger.path)
 
 
-def _has(spark: SparkSession, ledger: Table, event: Event) -> bool:
-    same = (F.col("stream") == event.stream) & (F.col("batch") == event.batch) & (F.col("job") == event.job)
-    return bool(read_table(spark, ledger).where(same & (F.col("event") == "batch")).limit(1).collect())
+def newest_batch(spark: SparkSession, ledger: Table, stream: str) -> int:
+    """The newest batch of a checkpoint that the ledger knows; -1 where it knows none."""
+    if not exists(spark, ledger):
+        return -1
+    of_stream = read_table(spark, ledger).where((F.col("stream") == stream) & (F.col("event") == "batch"))
+    newest = of_stream.agg(F.max("batch").alias("newest")).collect()[0].newest
+    return -1 if newest is None else int(newest)

@@ -3,28 +3,39 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import reduce
+from datetime import UTC, datetime
+from functools import partial, reduce
 from itertools import groupby
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType
 
-from lakehouse.errors import FileChangedError, FileUnreadableError, first_line
+from lakehouse.errors import (
+    FileChangedError,
+    FileUnreadableError,
+    SourceEmptyError,
+    SourceNotFoundError,
+    first_line,
+    innermost,
+)
 from lakehouse.lake.batch import CODE, MESSAGE, RAW, SOURCE, SOURCE_TYPE, Arrived, BadFile
 from lakehouse.lake.frame import col, small_frame
-from lakehouse.lake.storage import LISTING, FileEntry, listing, local, plain_path
+from lakehouse.lake.storage import LISTING, FileEntry, entries, list_files, listing, local, plain_path
 from lakehouse.read import csv, json, parquet
+from lakehouse.read.feed import Due, Taken
 from lakehouse.read.scan import BLOCK, ORDINAL, URI, glob_escaped, is_the_files_fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from datetime import datetime
 
     from pyspark.sql import DataFrame, SparkSession
 
+    from lakehouse.errors import LakehouseError
+    from lakehouse.lake.checkpoint import Checkpoint
     from lakehouse.read.scan import Scan
+    from lakehouse.spec.contract import Contract
     from lakehouse.spec.source import FileFormat, FilesSource
 
 _ENDINGS: dict[str, FileFormat] = {
@@ -37,18 +48,94 @@ _ENDINGS: dict[str, FileFormat] = {
 _NEVER = "36500d"
 """Spark forgets, and then passes over, files older than its ``maxFileAge`` (7 days): a late file must be seen."""
 
+_LOOKED_AT = 100
+"""Files whose header a plan reads."""
+
 _FORMATS = {"csv": csv, "json": json, "parquet": parquet}
 
 
-def stream(spark: SparkSession, folder: str, source: FilesSource) -> DataFrame:
-    """The files that arrive, as a stream of ``path, modified_ms, bytes``; their content is not read here."""
-    reader = spark.readStream.format("binaryFile").schema(LISTING).option("recursiveFileLookup", "true")
-    reader = reader.option("pathGlobFilter", source.pattern).option("maxFileAge", _NEVER)
-    if source.max_bytes:
-        reader = reader.option("maxBytesPerTrigger", source.max_bytes)
-    else:
-        reader = reader.option("maxFilesPerTrigger", source.max_files or 1000)
-    return listing(reader.load(glob_escaped(folder)))
+@dataclass(frozen=True)
+class FilesFeed:
+    """Files that arrive in a folder: Spark's checkpoint says which are new, and each is read here as what it is."""
+
+    folder: str
+    source: FilesSource
+    missing: ClassVar[Literal["null"]] = "null"
+
+    @property
+    def where(self) -> str:
+        """The folder."""
+        return self.folder
+
+    @property
+    def contract(self) -> Contract | None:
+        """What its rows are held against."""
+        return self.source.contract
+
+    def look(self, spark: SparkSession, checkpoint: Checkpoint) -> None:
+        """Look at the folder before Spark does, for what Spark passes over without a word.
+
+        Raises:
+            SourceNotFoundError: there is no such folder.
+            SourceEmptyError: it is empty, and has been all along.
+            FileChangedError: a file was rewritten under its name after it was read.
+        """
+        self._new(spark, checkpoint)
+
+    def _new(self, spark: SparkSession, checkpoint: Checkpoint) -> list[FileEntry]:
+        place = local(self.folder)
+        if place is not None and not place.is_dir():
+            message = f"no folder {self.folder}"
+            raise SourceNotFoundError(message, hint="look at the source's path, and at --param")
+        taken = checkpoint.files(spark)
+        found = list_files(spark, self.folder, self.source.pattern)
+        if not found and not taken and not self.source.allow_empty:
+            message = f"{self.folder} holds no file that matches {self.source.pattern}, and never has"
+            raise SourceEmptyError(message, hint="look at the source's path and pattern, or say allow_empty: true")
+        pending = checkpoint.pending(spark)
+        # a batch that is still to be read takes its files as they are now
+        open_files = checkpoint.files_of(spark, pending) if pending is not None else {}
+        read = {path: modified for path, (modified, _) in taken.items() if path not in open_files}
+        changed = [file.path for file in found if read.get(file.path, file.modified_ms) != file.modified_ms]
+        if changed and self.source.on_changed == "fail":
+            message = f"{len(changed)} files were rewritten after they were read, first {changed[0]}"
+            raise FileChangedError(message, hint="deliver what is new under a new name, or say on_changed: ignore")
+        return [file for file in found if file.path not in taken]
+
+    def stream(self, spark: SparkSession) -> DataFrame:
+        """The files that arrive, as a stream of ``path, modified_ms, bytes``; their content is not read here."""
+        reader = spark.readStream.format("binaryFile").schema(LISTING).option("recursiveFileLookup", "true")
+        reader = reader.option("pathGlobFilter", self.source.pattern).option("maxFileAge", _NEVER)
+        if self.source.max_bytes:
+            reader = reader.option("maxBytesPerTrigger", self.source.max_bytes)
+        else:
+            reader = reader.option("maxFilesPerTrigger", self.source.max_files or 1000)
+        return listing(reader.load(glob_escaped(self.folder)))
+
+    def take(self, batch: DataFrame, number: int, checkpoint: Checkpoint, run_id: str) -> Taken:
+        """The files of the batch, also those of zero bytes: of them Spark's source makes no row."""
+        spark = batch.sparkSession
+        found = entries(batch)
+        known = {file.path for file in found}
+        taken = checkpoint.files_of(spark, number)
+        # of a length of none: one that was mended away since the batch was begun
+        lost = {path: 0 if (place := local(path)) is None or place.exists() else -1 for path in taken.keys() - known}
+        files = sorted([*found, *(FileEntry(path, taken[path], length) for path, length in lost.items())])
+        inputs = {"files": [[file.path, file.modified_ms, file.bytes] for file in files]}
+        now = datetime.now(UTC)
+        return Taken(inputs, partial(read_files, spark, files, self.source, run_id=run_id, now=now))
+
+    def due(self, spark: SparkSession, checkpoint: Checkpoint) -> Due:
+        """The new files, and what their headers, footers and first lines name."""
+        new = self._new(spark, checkpoint)
+        columns = columns_of_files(spark, new[:_LOOKED_AT], self.source)
+        told = f"{len(new):,} new files, {sum(file.bytes for file in new):,} bytes of {self.folder}"
+        return Due(told, small_frame(spark, [], {**columns, SOURCE: SOURCE_TYPE}))
+
+    def failure(self, error: str) -> LakehouseError | None:
+        """Nothing that Spark says of files needs other words."""
+        del error
+        return None
 
 
 def columns_of_files(spark: SparkSession, files: Sequence[FileEntry], source: FilesSource) -> dict[str, str]:
@@ -142,7 +229,7 @@ def _readable(paths: Sequence[str], scan: Scan, *, is_text: bool) -> _Read:
         if not is_the_files_fault(error):
             raise
         if len(paths) == 1:
-            return _Read(bad=(BadFile(paths[0], "FILE_UNREADABLE", _cause(error)),))
+            return _Read(bad=(BadFile(paths[0], "FILE_UNREADABLE", innermost(str(error))),))
         half = len(paths) // 2
         return _readable(paths[:half], scan, is_text=is_text) + _readable(paths[half:], scan, is_text=is_text)
     if not wrong:
@@ -151,16 +238,6 @@ def _readable(paths: Sequence[str], scan: Scan, *, is_text: bool) -> _Read:
     good = [path for path in paths if path not in wrong]
     bad = _Read(bad=tuple(BadFile(path, "FILE_ENCODING", "the file is not UTF-8") for path in sorted(wrong)))
     return bad + _readable(good, scan, is_text=is_text) if good else bad
-
-
-def _cause(error: Exception) -> str:
-    """The innermost cause that a Java stack names, which says what is wrong with the file."""
-    causes = [
-        line.strip().removeprefix("Caused by: ")
-        for line in str(error).splitlines()
-        if line.strip().startswith("Caused by: ")
-    ]
-    return causes[-1][:300] if causes else first_line(error)
 
 
 def _unchanged(files: Iterable[FileEntry]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import reduce
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,7 +21,8 @@ from lakehouse.lake.batch import SOURCE
 from lakehouse.lake.frame import materialise, path
 from lakehouse.lake.table import commits, exists, head, read_table
 from lakehouse.lake.types import resolved
-from lakehouse.publish.ledger import Event, Rows, record
+from lakehouse.publish.ledger import Event
+from lakehouse.runtime.fates import rows_of
 from lakehouse.runtime.lock import leased
 from lakehouse.write import plan
 from lakehouse.write.commit import Plan, WriteResult, earlier, result
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
     from lakehouse.lake.batch import Arrived, BadFile, Identity
     from lakehouse.lake.table import Commit, Table
+    from lakehouse.publish.ledger import Rows
+    from lakehouse.runtime.journal import Journal
     from lakehouse.runtime.workplace import Workplace
     from lakehouse.spec.contract import Contract
     from lakehouse.spec.write import Write
@@ -86,12 +89,33 @@ class Clock:
         return {name: round(seconds, 3) for name, seconds in self.seconds.items()}
 
 
-def pinned(work: Workplace, spark: SparkSession, identity: Identity, *, may_be_replay: bool) -> dict[str, int]:
+@dataclass(frozen=True)
+class Batch:
+    """One batch of a job, and all that is fixed of it before it is read.
+
+    ``versions`` are those of the static sources; ``incoming`` is None for a job that has no incremental one.
+    """
+
+    work: Workplace
+    spark: SparkSession
+    identity: Identity
+    versions: Mapping[str, int]
+    incoming: Incoming | None
+    target: Table
+
+    def known(self) -> Batch:
+        """The batch with its static sources among its inputs, as every commit of it notes them."""
+        sources = self.work.job.statics.items()
+        statics = {name: {"table": source.table, "version": self.versions[name]} for name, source in sources}
+        return replace(self, identity=replace(self.identity, inputs={**self.identity.inputs, **statics}))
+
+
+def pinned(work: Workplace, spark: SparkSession, identity: Identity) -> dict[str, int]:
     """The version of each static source for this batch, fixed before it is read.
 
     Where an earlier attempt at the batch already put rows aside, it fixed them: a batch has one set of inputs.
     """
-    if may_be_replay and work.job.statics:
+    if identity.again and work.job.statics:
         quarantine = work.lake.quarantine(work.job.write.table)
         made = next(
             (commit for commit in commits(spark, quarantine, 100) if identity.made(commit.note, QUARANTINE)), None
@@ -110,28 +134,18 @@ def _newest(spark: SparkSession, table: Table) -> Commit:
     return newest
 
 
-def process(
-    work: Workplace,
-    spark: SparkSession,
-    identity: Identity,
-    versions: Mapping[str, int],
-    incoming: Incoming | None,
-    *,
-    target: Table,
-    may_be_replay: bool,
-) -> Outcome:
-    """Run one batch, and write it into the ledger.
+def process(batch: Batch, journal: Journal) -> Outcome:
+    """Run one batch, and tell the ledger of it.
 
     The quarantine is committed before the target, and the target before the ledger: so a batch whose target is
     committed lacks nothing but its row in the ledger, and one that is not is run again whole.
     """
-    begin = datetime.now(UTC)
-    statics = {name: {"table": source.table, "version": versions[name]} for name, source in work.job.statics.items()}
-    identity = replace(identity, inputs={**identity.inputs, **statics})
-    made = earlier(spark, target, identity) if may_be_replay else None
+    begin, batch = datetime.now(UTC), batch.known()
+    work, spark, identity, target = batch.work, batch.spark, batch.identity, batch.target
+    made = earlier(spark, target, identity) if identity.again else None
     if made:
         identity = replace(identity, inputs=made.note["inputs"])
-    outcome = _again(made, identity) if made else _through(work, spark, identity, versions, incoming, target)
+    outcome = _again(made, identity) if made else _through(batch)
     event = Event(
         "batch",
         work.job.job,
@@ -152,25 +166,19 @@ def process(
         strategy=outcome.written.strategy,
         why=outcome.written.why,
     )
-    record(spark, work.lake.ledger, event, unless_there=may_be_replay)
+    journal.add(event, committed=not outcome.written.is_empty)
     return outcome
 
 
 def _again(made: Commit, identity: Identity) -> Outcome:
     """The outcome of a batch that an earlier attempt committed, from what it noted in its commit."""
     written = result(made, replayed=True)
-    return Outcome(identity.batch, "replayed", _rows(made.note["rows"], written).balance(), written)
+    rows = rows_of(made.note["rows"], written).balance()
+    return Outcome(identity.batch, "replayed", rows, written, made.note.get("rules", {}))
 
 
 def _columns(made: _Made) -> Sequence[str]:
     return made.produced.columns if made.produced is not None else ()
-
-
-def _rows(known: Mapping[str, int], written: WriteResult) -> Rows:
-    fates = {name: count for name, count in asdict(written).items() if name in Rows.__dataclass_fields__}
-    # those that had no key are counted before the write, and in what is known
-    fates.pop("rejected", None)
-    return Rows(**{**known, **fates})
 
 
 @dataclass
@@ -183,77 +191,60 @@ class _Made:
     aside: dict[str, Sequence[DataFrame]]
 
 
-def _made(
-    work: Workplace, spark: SparkSession, versions: Mapping[str, int], incoming: Incoming | None, clock: Clock
-) -> _Made:
+def _made(batch: Batch, clock: Clock) -> _Made:
     """The first three calls: read, check, transform."""
+    work = batch.work
     frames = {
-        name: read_table(spark, work.lake.table(source.table), versions[name])
+        name: read_table(batch.spark, work.lake.table(source.table), batch.versions[name])
         for name, source in work.job.statics.items()
     }
-    taken = _taken(incoming, clock) if incoming else _Taken()
+    taken = _taken(batch.incoming, clock) if batch.incoming else _Taken()
     made = _Made(taken, None, dict(taken.counts), {"read": taken.rejected})
-    if incoming is None or made.known["accepted"]:
+    if batch.incoming is None or made.known["accepted"]:
         with clock.stage("transform"):
             produced = renamed(_transformed(work, {**frames, **taken.frames}), work.job.write)
-            made.produced, counts, rejected = _writable(work, produced)
+            made.produced, counts, rejected = _writable(work, produced, made.known.get("accepted"))
         made.known |= counts
         made.aside["write"] = [rejected] if counts["rejected"] else []
     return made
 
 
-def explained(
-    work: Workplace,
-    spark: SparkSession,
-    identity: Identity,
-    versions: Mapping[str, int],
-    incoming: Incoming | None,
-    *,
-    target: Table,
-) -> WriteResult:
+def explained(batch: Batch) -> WriteResult:
     """What one batch would do to the target; nothing is written."""
     clock = Clock()
-    made = _made(work, spark, versions, incoming, clock)
-    return _planned(work, spark, made.produced, target, replace(identity, rows=made.known), clock).planned
+    made = _made(batch.known(), clock)
+    return _planned(batch, made, clock).planned
 
 
-def _through(
-    work: Workplace,
-    spark: SparkSession,
-    identity: Identity,
-    versions: Mapping[str, int],
-    incoming: Incoming | None,
-    target: Table,
-) -> Outcome:
+def _through(batch: Batch) -> Outcome:
     """The five calls: read, check, transform, write; the last, publish, is the caller's."""
-    clock, now = Clock(), datetime.now(UTC)
-    made = _made(work, spark, versions, incoming, clock)
+    clock, now, spark, target = Clock(), datetime.now(UTC), batch.spark, batch.target
+    made = _made(batch, clock)
     known, aside, taken = made.known, made.aside, made.taken
     with leased(target):
-        planned = _planned(work, spark, made.produced, target, replace(identity, rows=known), clock)
+        planned = _planned(batch, made, clock)
         if planned.rejected is not None:
             known["rejected"] += planned.planned.rejected
             aside["write"] = [*aside["write"], too_late(planned.rejected, _columns(made))]
-        identity = replace(identity, rows=known)
+        identity = replace(batch.identity, rows=known, rules=taken.rules)
         put = known.get("quarantined", 0) + known.get("rejected", 0)
-        quarantine = work.lake.quarantine(target.name)
+        quarantine = batch.work.lake.quarantine(target.name)
         if put or (identity.again and exists(spark, quarantine)):
             with clock.stage("quarantine"):
                 put_aside(spark, quarantine, aside, taken.bad_files, identity, now=now, expected=put)
         with clock.stage("write"):
             written = replace(planned, identity=identity).commit(spark)
-    return Outcome(identity.batch, "done", _rows(known, written).balance(), written, taken.rules, clock.rounded())
+    return Outcome(identity.batch, "done", rows_of(known, written).balance(), written, taken.rules, clock.rounded())
 
 
-def _planned(
-    work: Workplace, spark: SparkSession, produced: DataFrame | None, target: Table, identity: Identity, clock: Clock
-) -> Plan:
+def _planned(batch: Batch, made: _Made, clock: Clock) -> Plan:
     """What the rows will do to the target."""
-    if produced is None:
-        _not_empty(work.job.write)
-        return Plan.nothing(target, identity, head(spark, target))
+    job, target, identity = batch.work.job, batch.target, replace(batch.identity, rows=made.known)
+    if made.produced is None:
+        _not_empty(job.write)
+        return Plan.nothing(target, identity, head(batch.spark, target))
     with clock.stage("plan"):
-        return plan(produced, work.job.write, target=target, identity=identity, about=work.job.about)
+        return plan(made.produced, job.write, target=target, identity=identity, about=job.about)
 
 
 def _not_empty(spec: Write) -> None:
@@ -308,7 +299,9 @@ def _transformed(work: Workplace, frames: Mapping[str, DataFrame]) -> DataFrame:
     raise TransformError(message)
 
 
-def _writable(work: Workplace, produced: DataFrame) -> tuple[DataFrame, dict[str, int], DataFrame]:
+def _writable(
+    work: Workplace, produced: DataFrame, accepted: int | None
+) -> tuple[DataFrame, dict[str, int], DataFrame]:
     """The rows that have what the write needs of each, how many there are, and those that have not."""
     if own := [name for name in produced.columns if name.startswith("__")]:
         message = (
@@ -318,6 +311,8 @@ def _writable(work: Workplace, produced: DataFrame) -> tuple[DataFrame, dict[str
     spec = work.job.write
     named = [*getattr(spec, "keys", ()), *getattr(spec, "sequence_by", ()), *_snapshot_column(spec)]
     needed = [name for name in named if resolved(produced.schema, name)]
+    if not needed and work.transform is None and accepted is not None:
+        return produced, {"produced": accepted, "rejected": 0}, produced
     # a truncate is of no key
     truncate = flag(produced, getattr(spec, "apply_as_truncates", None), spec.table, "apply_as_truncates")
     record = [name for name in produced.columns if name != SOURCE]

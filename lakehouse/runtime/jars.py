@@ -19,17 +19,19 @@ MEND = "run `lakehouse doctor --fix`"
 
 @dataclass(frozen=True, order=True)
 class Jar:
-    """One line of the lock: Maven's coordinates, and the SHA-256 of the bytes that ran."""
+    """One line of a lock: Maven's coordinates, and the SHA-256 of the bytes that ran."""
 
     group: str
     artifact: str
     version: str
     sha256: str
+    ext: str = "jar"
+    classifier: str = ""
 
     @property
     def file(self) -> str:
         """The name of the jar in its folder."""
-        return f"{self.artifact}-{self.version}.jar"
+        return "-".join(filter(None, (self.artifact, self.version, self.classifier))) + f".{self.ext}"
 
 
 def parse(text: str) -> dict[str, tuple[Jar, ...]]:
@@ -42,8 +44,8 @@ def parse(text: str) -> dict[str, tuple[Jar, ...]]:
             lanes[lane] = ()
         elif line and not line.startswith("#"):
             coordinates, sha256 = line.split()
-            group, artifact, version = coordinates.split(":")
-            lanes[lane] += (Jar(group, artifact, version, sha256),)
+            group, artifact, version, *kind = coordinates.split(":")
+            lanes[lane] += (Jar(group, artifact, version, sha256, *kind),)
     return lanes
 
 

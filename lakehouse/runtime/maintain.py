@@ -294,7 +294,7 @@ def _recorded(spark: SparkSession, lake: Lake, item: _Item, cared: Cared, run_id
             error_code=cared.error.code if cared.error else None,
             error_message=str(cared.error) if cared.error else None,
         )
-        record(spark, lake.ledger, event)
+        record(spark, lake.ledger, [event])
     except Exception as failure:
         if cared.error is None:
             error = LakehouseError(f"the ledger cannot be written: {first_line(failure)}")

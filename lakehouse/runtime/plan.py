@@ -11,16 +11,15 @@ from pyspark.sql import functions as F
 
 from lakehouse.check.contract import check
 from lakehouse.errors import LakehouseError, first_line
-from lakehouse.lake.batch import CODE, MESSAGE, RAW, SOURCE, SOURCE_TYPE, Arrived
+from lakehouse.lake.batch import CODE, MESSAGE, RAW, SOURCE, Arrived, sourced
 from lakehouse.lake.checkpoint import Checkpoint
-from lakehouse.lake.frame import small_frame
-from lakehouse.lake.storage import FileEntry, list_files, local
+from lakehouse.lake.storage import local
 from lakehouse.lake.table import Table, exists, head, read_table
-from lakehouse.read.files import columns_of_files
+from lakehouse.read.feed import Due
 from lakehouse.runtime import stream
+from lakehouse.runtime.feeds import feed_of
 from lakehouse.runtime.session import settled, start
-from lakehouse.runtime.stream import look_at
-from lakehouse.spec.source import FilesSource
+from lakehouse.spec.source import TableSource
 from lakehouse.write.evolve import fits, renamed
 
 if TYPE_CHECKING:
@@ -29,10 +28,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from lakehouse.runtime.workplace import Workplace
-    from lakehouse.spec.source import TableSource
-
-_LOOKED_AT = 100
-"""Files whose header a plan reads."""
+    from lakehouse.spec.source import Source
 
 
 def planned(work: Workplace, *, spark: SparkSession | None = None, explain_write: bool = False) -> Iterator[str]:
@@ -46,14 +42,9 @@ def planned(work: Workplace, *, spark: SparkSession | None = None, explain_write
         yield f"job {work.job.job} in {work.lake.root}"
         frames = {}
         for name, source in work.job.sources.items():
-            if isinstance(source, FilesSource):
-                new = _new_files(work, spark, name, source)
-                yield f"  read {name}: {_told(new)} of {work.folders[name]}"
-                columns = columns_of_files(spark, new[:_LOOKED_AT], source)
-                frames[name] = small_frame(spark, [], {**columns, SOURCE: SOURCE_TYPE})
-            else:
-                yield f"  read {name}: {_table(work, spark, source)}"
-                frames[name] = _sourced(read_table(spark, work.lake.table(source.table)).limit(0))
+            due = _due(work, spark, source)
+            yield f"  read {name}: {due.told}"
+            frames[name] = due.columns
         alters = yield from _written(work, frames)
         if explain_write and alters:
             yield "    how: told once the table is altered"
@@ -82,30 +73,14 @@ def _explained(work: Workplace, spark: SparkSession) -> Iterator[str]:
     yield f"    adds {result.rows_added:,} rows, removes {result.rows_removed:,}"
 
 
-def _sourced(frame: DataFrame) -> DataFrame:
-    """A table's rows as a run has them: with ``_source``, whether or not the table keeps it."""
-    return frame if SOURCE in frame.columns else frame.withColumn(SOURCE, F.lit(None).cast(SOURCE_TYPE))
-
-
-def _new_files(work: Workplace, spark: SparkSession, name: str, source: FilesSource) -> list[FileEntry]:
-    checkpoint = work.lake.checkpoint(work.job.job)
-    look_at(spark, work.folders[name], source, checkpoint)
-    taken = checkpoint.files(spark)
-    return [file for file in list_files(spark, work.folders[name], source.pattern) if file.path not in taken]
-
-
-def _told(files: list[FileEntry]) -> str:
-    return f"{len(files):,} new files, {sum(file.bytes for file in files):,} bytes"
-
-
-def _table(work: Workplace, spark: SparkSession, source: TableSource) -> str:
-    newest = head(spark, work.lake.table(source.table))
-    version = newest.version if newest else "none"
-    if not source.stream:
-        return f"{source.table} as it is at version {version}"
-    seen = work.lake.checkpoint(work.job.job).last_offset(spark).get("reservoirVersion")
-    since = "from its beginning" if seen is None else f"what was appended since version {int(seen) - 1}"
-    return f"{source.table} up to version {version}, {since}"
+def _due(work: Workplace, spark: SparkSession, source: Source) -> Due:
+    """What a run would read of a source, and the columns that it would bring."""
+    if source.stream or not isinstance(source, TableSource):
+        return feed_of(work).due(spark, work.lake.checkpoint(work.job.job))
+    table = work.lake.table(source.table)
+    newest = head(spark, table)
+    told = f"{source.table} as it is at version {newest.version if newest else 'none'}"
+    return Due(told, sourced(read_table(spark, table).limit(0)))
 
 
 def _written(work: Workplace, frames: dict[str, DataFrame]) -> Generator[str, None, bool]:
@@ -117,7 +92,7 @@ def _written(work: Workplace, frames: dict[str, DataFrame]) -> Generator[str, No
             yield f"  write {target.name}: nothing, as there is nothing new"
             return False
         beside = {column: F.lit(None).cast("string") for column in (RAW, CODE, MESSAGE)}
-        missing = "null" if isinstance(source, FilesSource) else "error"
+        missing = feed_of(work).missing
         frames = {
             **frames,
             name: check(Arrived(frames[name].withColumns(beside)), source.contract, missing=missing).accepted,

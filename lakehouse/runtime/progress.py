@@ -26,8 +26,9 @@ _WAY_IN = ("read", "accepted", "quarantined", "dropped")
 class Progress:
     """Says what a run does: with a spinner on a terminal, as plain lines in a log."""
 
-    def __init__(self) -> None:
-        """On stderr."""
+    def __init__(self, *, alone: bool = True) -> None:
+        """On stderr; one that is not ``alone`` has no spinner."""
+        self._alone = alone
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._status: Status | None = None
         self._name = ""
@@ -37,7 +38,7 @@ class Progress:
         self._name = f"{work.job.job} {work.run_id}"
         flow = f"{', '.join(work.job.sources)} -> {work.job.write.table} ({work.job.write.mode})"
         self._say(f"{self._name} starts: {flow} in {work.lake.root}")
-        if self._console.is_terminal:
+        if self._alone and self._console.is_terminal:
             self._status = self._console.status("starting Spark")
             self._status.start()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lakehouse.errors import CommitMissingError, ConfigError, SourceEmptyError
@@ -12,8 +12,10 @@ from lakehouse.lake.frame import literal
 from lakehouse.lake.storage import local
 from lakehouse.lake.table import AUXILIARY, Table, commits, exists, head, layout, read_table
 from lakehouse.runtime import stream
+from lakehouse.runtime.journal import Journal
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable
     from pathlib import Path
 
@@ -45,7 +47,9 @@ def _beside(work: Workplace) -> _Beside | None:
     return _Beside(table, checkpoint, (folders[0], folders[1]), folders[2])
 
 
-def run(work: Workplace, spark: SparkSession, target: Table, done: Callable[[Outcome], None]) -> None:
+def run(
+    work: Workplace, spark: SparkSession, target: Table, done: Callable[[Outcome], None], stop: threading.Event
+) -> None:
     """Rebuild the target. Readers see the old one until one commit makes it the new one; its history stays.
 
     Raises:
@@ -56,7 +60,10 @@ def run(work: Workplace, spark: SparkSession, target: Table, done: Callable[[Out
         message = f"--full-refresh renames a checkpoint, which {work.lake.root} cannot do"
         raise ConfigError(message, hint="move the checkpoint away by hand and give the target another name")
     _clear(beside)
-    stream.run(work, spark, beside.table, beside.checkpoint, done)
+    _rebuild(work, spark, beside, done, stop)
+    if stop.is_set():
+        _clear(beside)
+        return
     rebuilt = head(spark, beside.table)
     if rebuilt is None:
         _clear(beside)
@@ -83,6 +90,16 @@ def run(work: Workplace, spark: SparkSession, target: Table, done: Callable[[Out
         message = f"{target.name} was rebuilt, yet its newest commit is not the rebuilt table"
         raise CommitMissingError(message)
     finish(work, spark, target)
+
+
+def _rebuild(
+    work: Workplace, spark: SparkSession, beside: _Beside, done: Callable[[Outcome], None], stop: threading.Event
+) -> None:
+    """Write the table anew of what is there now, also where the job's trigger has no end."""
+    catch_up = replace(work, job=work.job.model_copy(update={"trigger": "available_now"}))
+    journal = Journal(spark, work.lake.ledger)
+    stream.run(catch_up, beside.table, beside.checkpoint, done, journal, stop)
+    journal.flush()
 
 
 def finish(work: Workplace, spark: SparkSession, target: Table) -> None:

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from lakehouse.errors import LakehouseError
 
 
+Status = Literal["done", "failed", "stopped"]
+"""How a run ended; one that was told to stop did so after the batch that it was at."""
+
+
 @dataclass(frozen=True)
 class Target:
     """The table that a run wrote, and what all of its commits together did to it."""
@@ -30,7 +34,7 @@ class RunResult:
 
     job: str
     run_id: str
-    status: Literal["done", "failed"]
+    status: Status
     batches: int
     rows: Rows
     target: Target

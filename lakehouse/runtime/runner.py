@@ -2,28 +2,68 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import Counter
-from dataclasses import replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from lakehouse.errors import LakehouseError, WriteConflictError, first_line
 from lakehouse.lake.table import exists, head
-from lakehouse.publish.ledger import Event, Rows, record
+from lakehouse.publish.ledger import Event, Rows
 from lakehouse.runtime import refresh, stream, whole
+from lakehouse.runtime.journal import Journal
 from lakehouse.runtime.lock import held
 from lakehouse.runtime.result import RunResult, Target
 from lakehouse.runtime.session import settled, start
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from pyspark.sql import SparkSession
 
     from lakehouse.lake.table import Commit
     from lakehouse.runtime.batch import Outcome
+    from lakehouse.runtime.progress import Progress
+    from lakehouse.runtime.result import Status
     from lakehouse.runtime.workplace import Workplace
+
+_AWAKE = 0.2
+"""Seconds between two looks at jobs that run side by side."""
+
+
+def side_by_side(
+    works: Sequence[Workplace],
+    *,
+    full_refresh: bool,
+    stop: threading.Event,
+    progress: Callable[..., Progress],
+) -> list[RunResult]:
+    """Run jobs in one process, each in a thread and a session of its own where there are several."""
+    if len(works) == 1:
+        return [_told(works[0], None, progress(), full_refresh=full_refresh, stop=stop)]
+    spark = start("lakehouse", works[0].settings)
+    with ThreadPoolExecutor(len(works)) as pool:
+        begun = [
+            pool.submit(_told, work, spark.newSession(), progress(alone=False), full_refresh=full_refresh, stop=stop)
+            for work in works
+        ]
+        while any(not one.done() for one in begun):
+            # a signal is heard by a thread that is awake
+            time.sleep(_AWAKE)
+    return [one.result() for one in begun]
+
+
+def _told(
+    work: Workplace, spark: SparkSession | None, progress: Progress, *, full_refresh: bool, stop: threading.Event
+) -> RunResult:
+    """Run a job, and say how it goes."""
+    progress.start(work)
+    result = execute(work, spark=spark, full_refresh=full_refresh, stop=stop, say=progress.batch)
+    progress.end(result)
+    return result
 
 
 def execute(
@@ -31,6 +71,7 @@ def execute(
     *,
     spark: SparkSession | None = None,
     full_refresh: bool = False,
+    stop: threading.Event | None = None,
     say: Callable[[Outcome], None] = lambda _: None,
 ) -> RunResult:
     """Run a job to its end. How it failed, if it did, is in the result and, as far as there is a lake, in the ledger.
@@ -39,22 +80,21 @@ def execute(
         work: the job in its place.
         spark: the session to run in; one is started where there is none.
         full_refresh: rebuild the target from the start, and put it in the place of the old one at the end.
+        stop: set from elsewhere, it ends the run after the batch that it is at.
         say: called after each batch.
     """
+    stop = stop or threading.Event()
     begin, clock = datetime.now(UTC), time.perf_counter()
-    outcomes: list[Outcome] = []
+    total = _Total(say)
     error: LakehouseError | None = None
     newest: Commit | None = None
-
-    def done(outcome: Outcome) -> None:
-        outcomes.append(outcome)
-        say(outcome)
-
+    journal: Journal | None = None
     try:
         work.lake.writable()
         spark = spark or start(work.job.job, work.settings)
+        journal = Journal(spark, work.lake.ledger)
         with settled(spark, work.settings), held(work.lake, work.job.job):
-            _run(work, spark, done, full_refresh=full_refresh)
+            _run(work, journal, total.add, stop, full_refresh=full_refresh)
             newest = head(spark, work.lake.table(work.job.write.table))
     except LakehouseError as raised:
         error = raised
@@ -63,54 +103,67 @@ def execute(
         conflict = "Concurrent" in type(raised).__name__ or "DELTA_CONCURRENT" in str(raised)
         error = (WriteConflictError if conflict else LakehouseError)(f"{type(raised).__name__}: {first_line(raised)}")
         error.__cause__ = raised
-    result = _result(work, outcomes, newest, error, time.perf_counter() - clock)
-    if spark is not None:
-        result = _recorded(work, spark, result, begin)
-    return result
+    status: Status = "failed" if error else "stopped" if stop.is_set() else "done"
+    result = _result(work, total, newest, status, error, time.perf_counter() - clock)
+    return _recorded(work, journal, result, begin) if journal else result
 
 
-def _run(work: Workplace, spark: SparkSession, done: Callable[[Outcome], None], *, full_refresh: bool) -> None:
-    target = work.lake.table(work.job.write.table)
+@dataclass
+class _Total:
+    """What the batches of a run came to; a stream may have millions of them."""
+
+    say: Callable[[Outcome], None]
+    batches: int = 0
+    rows: Rows = field(default_factory=Rows)
+    added: int = 0
+    removed: int = 0
+    stages: Counter[str] = field(default_factory=Counter)
+
+    def add(self, outcome: Outcome) -> None:
+        """One more batch."""
+        self.batches += 1
+        self.rows += outcome.rows
+        self.added += outcome.written.rows_added
+        self.removed += outcome.written.rows_removed
+        self.stages.update(outcome.seconds)
+        self.say(outcome)
+
+
+def _run(
+    work: Workplace,
+    journal: Journal,
+    done: Callable[[Outcome], None],
+    stop: threading.Event,
+    *,
+    full_refresh: bool,
+) -> None:
+    spark, target = journal.spark, work.lake.table(work.job.write.table)
     refresh.finish(work, spark, target)
     if not work.job.is_incremental:
-        whole.run(work, spark, target, done, again=full_refresh)
+        whole.run(work, target, done, journal, again=full_refresh)
     elif full_refresh:
-        refresh.run(work, spark, target, done)
+        refresh.run(work, spark, target, done, stop)
     else:
-        stream.run(work, spark, target, work.lake.checkpoint(work.job.job), done)
+        stream.run(work, target, work.lake.checkpoint(work.job.job), done, journal, stop)
     if exists(spark, target):
         work.lake.register(spark, target)
 
 
 def _result(
-    work: Workplace, outcomes: list[Outcome], newest: Commit | None, error: LakehouseError | None, seconds: float
+    work: Workplace,
+    total: _Total,
+    newest: Commit | None,
+    status: Status,
+    error: LakehouseError | None,
+    seconds: float,
 ) -> RunResult:
     table = work.lake.table(work.job.write.table)
-    stages: Counter[str] = Counter()
-    for outcome in outcomes:
-        stages.update(outcome.seconds)
-    target = Target(
-        table.name,
-        table.path,
-        newest.version if newest else None,
-        sum(outcome.written.rows_added for outcome in outcomes),
-        sum(outcome.written.rows_removed for outcome in outcomes),
-    )
-    rows = sum((outcome.rows for outcome in outcomes), Rows())
-    return RunResult(
-        work.job.job,
-        work.run_id,
-        "failed" if error else "done",
-        len(outcomes),
-        rows,
-        target,
-        seconds,
-        dict(stages),
-        error,
-    )
+    target = Target(table.name, table.path, newest.version if newest else None, total.added, total.removed)
+    stages = dict(total.stages)
+    return RunResult(work.job.job, work.run_id, status, total.batches, total.rows, target, seconds, stages, error)
 
 
-def _recorded(work: Workplace, spark: SparkSession, result: RunResult, begin: datetime) -> RunResult:
+def _recorded(work: Workplace, journal: Journal, result: RunResult, begin: datetime) -> RunResult:
     """The result, once the ledger has it; a ledger that cannot be written fails a run that went well."""
     event = Event(
         "run",
@@ -129,8 +182,8 @@ def _recorded(work: Workplace, spark: SparkSession, result: RunResult, begin: da
         error_message=str(result.error) if result.error else None,
     )
     try:
-        with settled(spark, work.settings):
-            record(spark, work.lake.ledger, event)
+        with settled(journal.spark, work.settings):
+            journal.add(event, committed=False)
     except Exception as failure:
         if result.error is None:
             error = (

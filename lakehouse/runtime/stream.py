@@ -1,80 +1,135 @@
-"""A job with an incremental source: Structured Streaming says what is new, in batches, until nothing is left."""
+"""A job with an incremental source: Structured Streaming says what is new, in batches, to its end or for ever."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from functools import partial
-from typing import TYPE_CHECKING, Any
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from pyspark.errors import StreamingQueryException
 
-from lakehouse.errors import (
-    CheckpointError,
-    FileChangedError,
-    LakehouseError,
-    NotAppendOnlyError,
-    SourceEmptyError,
-    SourceNotFoundError,
-    first_line,
-)
+from lakehouse.errors import CheckpointError, LakehouseError, innermost
 from lakehouse.lake.batch import Identity
-from lakehouse.lake.storage import FileEntry, entries, list_files, local
 from lakehouse.lake.table import exists
-from lakehouse.read import files, tables
-from lakehouse.runtime.batch import Incoming, explained, pinned, process
-from lakehouse.spec.source import FilesSource
+from lakehouse.runtime.batch import Batch, Incoming, explained, pinned, process
+from lakehouse.runtime.feeds import feed_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql.streaming.query import StreamingQuery
+    from pyspark.sql.streaming.readwriter import DataStreamWriter
 
     from lakehouse.lake.checkpoint import Checkpoint
     from lakehouse.lake.table import Table
+    from lakehouse.read.feed import Feed
     from lakehouse.runtime.batch import Outcome
+    from lakehouse.runtime.journal import Journal
     from lakehouse.runtime.workplace import Workplace
+    from lakehouse.spec.job import Trigger
     from lakehouse.write.commit import WriteResult
+
+_POLL = 1
+"""Seconds between two looks at whether a stream has ended, or is to be."""
+
+_IDLE = 5.0
+"""Seconds that a stream which is to stop may take to end the batch that is done, before it is stopped as it is."""
 
 
 def explain(work: Workplace, spark: SparkSession, target: Table, checkpoint: Checkpoint) -> WriteResult | None:
     """What the next batch would do to the target; None where there is none. The checkpoint is a copy, to be used up."""
     planned: list[WriteResult] = []
 
-    def look(batch: DataFrame, number: int) -> None:
-        incoming, inputs = _incoming(work, batch, number, checkpoint)
-        identity = Identity(work.job.job, work.run_id, "plan", number, inputs={incoming.name: inputs})
-        versions = pinned(work, batch.sparkSession, identity, may_be_replay=False)
-        planned.append(explained(work, batch.sparkSession, identity, versions, incoming, target=target))
+    def look(feed: Feed, batch: DataFrame, number: int) -> None:
+        planned.append(explained(_batch(work, feed, batch, number, target, checkpoint, stream="plan")))
         raise _EnoughError
 
     try:
-        _stream(work, spark, target, checkpoint, look)
+        _stream(work, spark, target, checkpoint, look, stop=threading.Event())
     except _EnoughError:
         return planned[0]
     return None
 
 
 class _EnoughError(Exception):
-    """The first batch is all that was wanted."""
+    """What was done is all that was wanted."""
 
 
 def run(
-    work: Workplace, spark: SparkSession, target: Table, checkpoint: Checkpoint, done: Callable[[Outcome], None]
+    work: Workplace,
+    target: Table,
+    checkpoint: Checkpoint,
+    done: Callable[[Outcome], None],
+    journal: Journal,
+    stop: threading.Event,
 ) -> None:
-    """Run every batch that is due.
+    """Run every batch that is due; with another trigger than ``available_now``, until ``stop`` is set.
 
     Raises:
         LakehouseError: what a batch raised; the batches before it stay, and it is run again next time.
     """
+    spark = journal.spark
     pending = checkpoint.pending(spark)
 
-    def each(batch: DataFrame, number: int) -> None:
-        done(_one(work, batch, number, target, checkpoint, may_be_replay=number == pending))
+    def each(feed: Feed, frame: DataFrame, number: int) -> None:
+        stream = str(checkpoint.id(spark))
+        batch = _batch(work, feed, frame, number, target, checkpoint, stream=stream, again=number == pending)
+        outcome = process(batch, journal)
+        if outcome.written.version is not None:
+            checkpoint.has_written(spark)
+        done(outcome)
 
     if checkpoint.wrote(spark) and not exists(spark, target):
         message = f"{checkpoint.path} has read what made {target.name}, which is not there any more"
         raise CheckpointError(message, hint="put the table back, or build it anew with --full-refresh")
-    _stream(work, spark, target, checkpoint, each)
+    journal.recover(target, checkpoint)
+    _stream(work, spark, target, checkpoint, each, stop=stop, idle=journal.flush_if_due)
+
+
+def _batch(
+    work: Workplace,
+    feed: Feed,
+    frame: DataFrame,
+    number: int,
+    target: Table,
+    checkpoint: Checkpoint,
+    *,
+    stream: str,
+    again: bool = False,
+) -> Batch:
+    """A batch of the stream: how it is read, what it is made of, and at which versions its static sources are."""
+    spark = frame.sparkSession
+    name, _ = work.job.stream
+    taken = feed.take(frame, number, checkpoint, work.run_id)
+    identity = Identity(work.job.job, work.run_id, stream, number, again=again, inputs={name: taken.inputs})
+    incoming = Incoming(name, taken.arrive, feed.contract, feed.missing)
+    return Batch(work, spark, identity, pinned(work, spark, identity), incoming, target)
+
+
+@dataclass
+class _Turnstile:
+    """Lets batches through one by one, and none any more once the stream is to stop."""
+
+    each: Callable[[DataFrame, int], None]
+    stop: threading.Event
+    failures: list[Exception] = field(default_factory=list)
+    busy: threading.Lock = field(default_factory=threading.Lock)
+
+    def __call__(self, batch: DataFrame, number: int) -> None:
+        """Called by Spark, in a thread of its own."""
+        with self.busy:
+            try:
+                self._pass(batch, number)
+            except Exception as failure:
+                self.failures.append(failure)
+                raise
+
+    def _pass(self, batch: DataFrame, number: int) -> None:
+        if self.stop.is_set():
+            raise _EnoughError
+        self.each(batch, number)
 
 
 def _stream(
@@ -82,118 +137,56 @@ def _stream(
     spark: SparkSession,
     target: Table,
     checkpoint: Checkpoint,
-    each: Callable[[DataFrame, int], None],
+    each: Callable[[Feed, DataFrame, int], None],
+    *,
+    stop: threading.Event,
+    idle: Callable[[], None] = lambda: None,
 ) -> None:
     """Hand over every batch that is due.
 
     Raises:
         LakehouseError: what a batch raised; the batches before it stay, and it is run again next time.
     """
-    name, source = work.job.stream
-    where = work.folders[name] if isinstance(source, FilesSource) else source.table
-    if isinstance(source, FilesSource):
-        look_at(spark, where, source, checkpoint)
-        frame = files.stream(spark, where, source)
-    else:
-        frame = tables.stream(spark, work.lake.table(where), source)
-    checkpoint.claim(spark, {"job": work.job.job, "source": where, "target": target.name})
-    failures: list[Exception] = []
-
-    def noted(batch: DataFrame, number: int) -> None:
-        try:
-            each(batch, number)
-        except Exception as failure:
-            failures.append(failure)
-            raise
-
-    query = (
-        frame.writeStream.foreachBatch(noted)
+    feed = feed_of(work)
+    feed.look(spark, checkpoint)
+    checkpoint.claim(spark, {"job": work.job.job, "source": feed.where, "target": target.name})
+    turnstile = _Turnstile(lambda batch, number: each(feed, batch, number), stop)
+    writer = (
+        feed.stream(spark)
+        .writeStream.foreachBatch(turnstile)
         .queryName(f"{work.job.job} {work.run_id}")
         .option("checkpointLocation", checkpoint.path)
-        .trigger(availableNow=True)
-        .start()
     )
+    query = triggered(writer, work.job.trigger).start()
     try:
-        query.awaitTermination()
+        _awaited(query, turnstile, idle)
     except StreamingQueryException as error:
-        if failures:
-            raise failures[0] from None
-        raise _typed(error, where) from error
+        if turnstile.failures:
+            if stop.is_set() and isinstance(turnstile.failures[0], _EnoughError):
+                return
+            raise turnstile.failures[0] from None
+        unknown = LakehouseError(f"the stream of {feed.where} failed: {innermost(str(error))}")
+        raise feed.failure(str(error)) or unknown from error
     finally:
         query.stop()
 
 
-def _one(
-    work: Workplace, batch: DataFrame, number: int, target: Table, checkpoint: Checkpoint, *, may_be_replay: bool
-) -> Outcome:
-    spark = batch.sparkSession
-    incoming, inputs = _incoming(work, batch, number, checkpoint)
-    stream = str(checkpoint.id(spark))
-    identity = Identity(work.job.job, work.run_id, stream, number, again=may_be_replay, inputs={incoming.name: inputs})
-    versions = pinned(work, spark, identity, may_be_replay=may_be_replay)
-    outcome = process(work, spark, identity, versions, incoming, target=target, may_be_replay=may_be_replay)
-    if outcome.written.version is not None:
-        checkpoint.has_written(spark)
-    return outcome
+def _awaited(query: StreamingQuery, turnstile: _Turnstile, idle: Callable[[], None]) -> None:
+    """Wait until the stream ends, by itself or after the batch in which it is told to stop."""
+    while not query.awaitTermination(_POLL):
+        idle()
+        if turnstile.stop.is_set():
+            # the batch that is being written is ended; one that Spark has begun since is left for the next run
+            with turnstile.busy:
+                pass
+            until = time.monotonic() + _IDLE
+            while query.isActive and query.status["isTriggerActive"] and time.monotonic() < until:
+                time.sleep(0.05)
+            return
 
 
-def _incoming(
-    work: Workplace, batch: DataFrame, number: int, checkpoint: Checkpoint
-) -> tuple[Incoming, dict[str, Any]]:
-    """How the batch is read, and what it is: its files, or where in its table it ends."""
-    spark = batch.sparkSession
-    name, source = work.job.stream
-    if isinstance(source, FilesSource):
-        found = _files(batch, number, checkpoint)
-        now = datetime.now(UTC)
-        arrive = partial(files.read_files, spark, found, source, run_id=work.run_id, now=now)
-        inputs: dict[str, Any] = {"files": [[file.path, file.modified_ms, file.bytes] for file in found]}
-        return Incoming(name, arrive, source.contract, "null"), inputs
-    end = checkpoint.offset(spark, number)
-    inputs = {"table": source.table, "version": end.get("reservoirVersion"), "index": end.get("index")}
-    return Incoming(name, partial(tables.arrived, batch), source.contract, "error"), inputs
-
-
-def _files(batch: DataFrame, number: int, checkpoint: Checkpoint) -> list[FileEntry]:
-    """The files of the batch; those of zero bytes are in the checkpoint, but Spark's source makes no row of them."""
-    found = entries(batch)
-    known = {file.path for file in found}
-    taken = checkpoint.files_of(batch.sparkSession, number)
-    # of a length of none: one that was mended away since the batch was begun
-    lost = {path: 0 if (place := local(path)) is None or place.exists() else -1 for path in taken.keys() - known}
-    return sorted([*found, *(FileEntry(path, taken[path], length) for path, length in lost.items())])
-
-
-def look_at(spark: SparkSession, folder: str, source: FilesSource, checkpoint: Checkpoint) -> None:
-    """Look at the folder before Spark does, for what Spark passes over without a word.
-
-    Raises:
-        SourceNotFoundError: there is no such folder.
-        SourceEmptyError: it is empty, and has been all along.
-        FileChangedError: a file was rewritten under its name after it was read.
-    """
-    place = local(folder)
-    if place is not None and not place.is_dir():
-        message = f"no folder {folder}"
-        raise SourceNotFoundError(message, hint="look at the source's path, and at --param")
-    taken = checkpoint.files(spark)
-    found = list_files(spark, folder, source.pattern)
-    if not found and not taken and not source.allow_empty:
-        message = f"{folder} holds no file that matches {source.pattern}, and never has"
-        raise SourceEmptyError(message, hint="look at the source's path and pattern, or say allow_empty: true")
-    pending = checkpoint.pending(spark)
-    # a batch that is still to be read takes its files as they are now
-    open_files = checkpoint.files_of(spark, pending) if pending is not None else {}
-    read = {path: modified for path, (modified, _) in taken.items() if path not in open_files}
-    changed = [file.path for file in found if read.get(file.path, file.modified_ms) != file.modified_ms]
-    if changed and source.on_changed == "fail":
-        message = f"{len(changed)} files were rewritten after they were read, first {changed[0]}"
-        raise FileChangedError(message, hint="deliver what is new under a new name, or say on_changed: ignore")
-
-
-def _typed(error: StreamingQueryException, where: str) -> LakehouseError:
-    text = str(error)
-    if "DELTA_SOURCE_TABLE_IGNORE_CHANGES" in text or "DELTA_SOURCE_IGNORE_DELETE" in text:
-        message = f"{where} was changed by more than appends, so it cannot be read as a stream"
-        return NotAppendOnlyError(message, hint="read it as it is (leave out stream: true)")
-    return LakehouseError(f"the stream of {where} failed: {first_line(error)}")
+def triggered(writer: DataStreamWriter, trigger: Trigger) -> DataStreamWriter:
+    """The writer with the job's trigger."""
+    if trigger == "available_now":
+        return writer.trigger(availableNow=True)
+    return writer.trigger(processingTime="0 seconds" if trigger == "as_fast_as_possible" else trigger)

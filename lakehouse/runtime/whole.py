@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lakehouse.lake.batch import Identity
 from lakehouse.lake.table import commits
 from lakehouse.maintain.commit import MOVES
-from lakehouse.runtime.batch import pinned, process
+from lakehouse.runtime.batch import Batch, pinned, process
 from lakehouse.write.commit import earlier
 
 if TYPE_CHECKING:
@@ -20,18 +20,20 @@ if TYPE_CHECKING:
 
     from lakehouse.lake.table import Table
     from lakehouse.runtime.batch import Outcome
+    from lakehouse.runtime.journal import Journal
     from lakehouse.runtime.workplace import Workplace
 
 
 def run(
-    work: Workplace, spark: SparkSession, target: Table, done: Callable[[Outcome], None], *, again: bool = False
+    work: Workplace, target: Table, done: Callable[[Outcome], None], journal: Journal, *, again: bool = False
 ) -> None:
     """Run the batch, unless the target's newest commit was made by this very code of these very versions.
 
     ``again``: run it all the same.
     """
+    spark = journal.spark
     identity = Identity(work.job.job, work.run_id, "", 0, incremental=False)
-    versions = pinned(work, spark, identity, may_be_replay=False)
+    versions = pinned(work, spark, identity)
     seen = {
         name: _changed(spark, work.lake.table(source.table), versions[name])
         for name, source in work.job.statics.items()
@@ -39,7 +41,7 @@ def run(
     identity = Identity(work.job.job, work.run_id, f"static/{_digest(work, seen)}", 0, incremental=False)
     if not again and earlier(spark, target, identity):
         return
-    done(process(work, spark, identity, versions, None, target=target, may_be_replay=False))
+    done(process(Batch(work, spark, identity, versions, None, target), journal))
 
 
 def _changed(spark: SparkSession, table: Table, version: int) -> tuple[int, str]:

@@ -12,17 +12,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from lakehouse.errors import ConfigError, TransformMismatchError
 from lakehouse.lake.place import Lake
+from lakehouse.read.brokers import Brokers, brokers
 from lakehouse.spec.document import nearest
+from lakehouse.spec.job import Job
 from lakehouse.spec.project import Project, check_parameters, read_any
 from lakehouse.spec.reference import references, resolve
+from lakehouse.spec.source import texts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from lakehouse.spec.env import Env
-    from lakehouse.spec.job import Job
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,7 @@ class Workplace:
     transform: Callable[..., Any] | None
     settings: Mapping[str, str] = field(repr=False)
     folders: Mapping[str, str] = field(repr=False)
+    brokers: Mapping[str, Brokers] = field(repr=False, default_factory=dict)
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
 
 
@@ -46,11 +51,12 @@ def prepare(
     lake: str | None = None,
     params: Mapping[str, str] | None = None,
     transform: Callable[..., Any] | None = None,
+    trigger: str | None = None,
     root: Path | None = None,
 ) -> Workplace:
     """Read a job and its environment, and check all that can be checked without Spark.
 
-    ``transform`` stands in for the job's own code, as when that code is what is running.
+    ``transform`` stands in for the job's own code, as when that code is what is running; ``trigger`` for its trigger.
 
     Raises:
         ConfigError: anything that cannot be run as written.
@@ -66,17 +72,29 @@ def prepare(
     lake_root = _lake_root(project, place, lake, known)
     others = (_folder(project.root, resolved(text, "roots"), "roots") for text in place.roots)
     roots = [str(project.root), lake_root, *others]
-    folders = {}
+    folders, servers = {}, {}
     for source_name, source in spec.sources.items():
         if source.kind == "files":
             where = f"sources.{source_name}.path"
             folder = _folder(project.root, _plain(resolved(source.path, where), where), where)
             folders[source_name] = _inside(folder, roots, f"{where}: {source.path}")
+        elif source.kind == "kafka":
+            servers[source_name] = brokers(source, resolved, project.root, f"sources.{source_name}")
     code = transform or load_transform(project, name)
     if code is not None:
         check_parameters(spec, inspect.signature(code), where=name)
     settings = _settings(place, known)
-    return Workplace(project, spec, place, Lake(lake_root, place.catalog), code, settings, folders)
+    spec = _triggered(spec, trigger) if trigger else spec
+    return Workplace(project, spec, place, Lake(lake_root, place.catalog), code, settings, folders, servers)
+
+
+def _triggered(job: Job, trigger: str) -> Job:
+    """The job with another trigger than its own."""
+    try:
+        return Job.model_validate({**dict(job), "trigger": trigger})
+    except ValidationError as error:
+        message = f"--trigger {trigger}: {error.errors()[0]['msg'].removeprefix('Value error, ')}"
+        raise ConfigError(message, hint="available_now, as_fast_as_possible, or such as '10 seconds'") from None
 
 
 def _settings(env: Env, params: Mapping[str, str]) -> dict[str, str]:
@@ -92,8 +110,8 @@ def _settings(env: Env, params: Mapping[str, str]) -> dict[str, str]:
 def _parameters(job: Job, env: Env, given: Mapping[str, str]) -> dict[str, str]:
     """The value of every parameter: as given, else as the environment says, else as the job does."""
     known = {**job.params, **env.params}
-    paths = [source.path for source in job.sources.values() if source.kind == "files"]
-    texts = [*paths, env.lake, *env.roots, *(value for value in env.spark.values() if isinstance(value, str))]
+    texts = [text for source in job.sources.values() for text in texts_of(source)]
+    texts += [env.lake, *env.roots, *(value for value in env.spark.values() if isinstance(value, str))]
     names = sorted({*known, *(name for text in texts for name in references(text, "param"))})
     for name in given:
         if name not in names:

@@ -11,27 +11,7 @@ from sqlglot import TokenType, exp
 from sqlglot.errors import ParseError, SqlglotError
 
 from lakehouse.spec.base import ColumnName, FieldError, Spec
-from lakehouse.spec.document import nearest
-
-_SIMPLE_TYPES = (
-    *("boolean", "tinyint", "smallint", "int", "bigint", "float", "double"),
-    *("string", "binary", "date", "timestamp", "timestamp_ntz"),
-)
-_DECIMAL = re.compile(r"decimal *\( *([0-9]{1,3}) *, *([0-9]{1,3}) *\)")
-
-
-def _known_type(text: str) -> str:
-    name = text.strip().lower()
-    if name in _SIMPLE_TYPES:
-        return name
-    if not (found := _DECIMAL.fullmatch(name)):
-        message = f"unknown type '{text}'{nearest(name, [*_SIMPLE_TYPES, 'decimal(p,s)'])}"
-        raise ValueError(message)
-    precision, scale = map(int, found.groups())
-    if not (scale <= precision and 1 <= precision <= 38):
-        message = f"expected decimal(p,s) with s <= p <= 38, found '{text}'"
-        raise ValueError(message)
-    return f"decimal({precision},{scale})"
+from lakehouse.spec.column_type import known_type
 
 
 def _column_in_short(value: object) -> object:
@@ -45,7 +25,7 @@ def _column_in_short(value: object) -> object:
 class Column(Spec):
     """One column: its type, whether it may be NULL, and what it means."""
 
-    type: Annotated[str, AfterValidator(_known_type)]
+    type: Annotated[str, AfterValidator(known_type)]
     nullable: bool = True
     about: str = ""
 

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from lakehouse.spec.base import FieldError, JobName, Spec
+from lakehouse.spec.kafka import KafkaSource
 from lakehouse.spec.reference import ParameterText
 from lakehouse.spec.source import FilesSource, Source, TableSource
 from lakehouse.spec.write import Write
 
 SourceName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+
+Trigger = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^(available_now|as_fast_as_possible|[1-9][0-9]{0,5} (millisecond|second|minute|hour)s?)$"
+    ),
+]
+"""When a batch is begun: what is there now and no more, back to back, or at an interval such as ``10 seconds``."""
 
 
 class Job(Spec):
@@ -26,6 +35,9 @@ class Job(Spec):
     params: Annotated[
         dict[str, ParameterText], Field(description="Values for ${param:NAME}; --param NAME=VALUE overrides.")
     ] = {}
+    trigger: Annotated[
+        Trigger, Field(description="available_now ends when nothing is left; the others run until they are stopped.")
+    ] = "available_now"
     sources: Annotated[dict[SourceName, Source], Field(min_length=1)]
     write: Write
 
@@ -55,13 +67,28 @@ class Job(Spec):
             raise FieldError(message, "write", "mode")
         return self
 
+    @model_validator(mode="after")
+    def _the_trigger_fits_the_sources(self) -> Job:
+        if self.trigger != "available_now" and not self.is_incremental:
+            message = "without an incremental source there is nothing to wait for: leave it out"
+            raise FieldError(message, "trigger")
+        for name, source in self.sources.items():
+            if (
+                isinstance(source, KafkaSource)
+                and source.ending_offsets != "latest"
+                and self.trigger != "available_now"
+            ):
+                message = f"{self.trigger} never ends, and sources.{name}.ending_offsets says where it does"
+                raise FieldError(message, "trigger")
+        return self
+
     @property
     def is_incremental(self) -> bool:
         """Whether one of the sources is read incrementally."""
         return any(source.stream for source in self.sources.values())
 
     @property
-    def stream(self) -> tuple[str, FilesSource | TableSource]:
+    def stream(self) -> tuple[str, FilesSource | KafkaSource | TableSource]:
         """The incremental source and its name; only for a job that has one."""
         return next((name, source) for name, source in self.sources.items() if source.stream)
 

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from lakehouse.spec.base import Bytes, FieldError, Files, Spec, TableName
 from lakehouse.spec.contract import ContractOrFile
+from lakehouse.spec.kafka import KafkaSource
 from lakehouse.spec.reference import Text
 
 FileFormat = Literal["csv", "json", "parquet"]
@@ -82,4 +83,15 @@ class TableSource(Spec):
     contract: ContractOrFile = None
 
 
-Source = Annotated[FilesSource | TableSource, Field(discriminator="kind")]
+Source = Annotated[FilesSource | KafkaSource | TableSource, Field(discriminator="kind")]
+
+
+def texts_of(source: FilesSource | KafkaSource | TableSource) -> list[str]:
+    """Every text of a source that may hold references."""
+    if isinstance(source, FilesSource):
+        return [source.path]
+    if isinstance(source, TableSource):
+        return []
+    registry = getattr(source.value, "registry", None)
+    security = [source.security.username, source.security.password] if source.security else []
+    return [text for text in (source.bootstrap_servers, registry, *security) if text]

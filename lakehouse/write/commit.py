@@ -25,6 +25,8 @@ STEP, REPAIR = "target", "repair"
 
 THERE, NEW = "__t", "__s"
 """What a statement calls the table and the rows: no column of a job has such a name, which would come first."""
+_FIXED = ("files", "index", "topics")
+"""What an incremental source notes of a batch, which is the same in every attempt at it."""
 _FATES = ("inserted", "updated", "deleted", "unchanged", "superseded", "duplicates", "rejected")
 
 Strategy = Literal["nothing", "append", "replace_on", "merge", "overwrite"]
@@ -126,7 +128,7 @@ def _same_inputs(commit: Commit, target: Table, identity: Identity) -> None:
         CheckpointError: the same batch of the same checkpoint, and other input.
     """
     for name, read in identity.inputs.items():
-        if ("files" in read or "index" in read) and commit.note["inputs"].get(name) != read:
+        if any(word in read for word in _FIXED) and commit.note["inputs"].get(name) != read:
             message = f"{target.name} has batch {identity.batch} of this checkpoint, made of other input of {name}"
             hint = "the checkpoint is an older copy: put the newest back, or run with --full-refresh"
             raise CheckpointError(message, hint=hint)

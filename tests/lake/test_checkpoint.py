@@ -10,7 +10,7 @@ from pyspark.sql import SparkSession
 from lakehouse.errors import CheckpointError
 from lakehouse.lake.checkpoint import Checkpoint
 from lakehouse.lake.storage import list_files
-from lakehouse.read import files
+from lakehouse.read.files import FilesFeed
 from lakehouse.spec.source import FilesSource
 
 OWNER = {"job": "j", "source": "s", "target": "t"}
@@ -28,7 +28,7 @@ def test_what_spark_wrote_is_read_back_batch_by_batch(spark: SparkSession, tmp_p
     checkpoint.claim(spark, OWNER)
 
     batches: list[int] = []
-    stream = files.stream(spark, str(landing), FilesSource(kind="files", path=str(landing), max_files=2))
+    stream = FilesFeed(str(landing), FilesSource(kind="files", path=str(landing), max_files=2)).stream(spark)
     writer = stream.writeStream.foreachBatch(lambda _, number: batches.append(number))
     writer.option("checkpointLocation", checkpoint.path).trigger(availableNow=True).start().awaitTermination()
 

@@ -10,7 +10,7 @@ import pytest
 
 from lakehouse.errors import ImbalanceError
 from lakehouse.lake.place import Lake
-from lakehouse.publish.ledger import Event, Rows, record
+from lakehouse.publish.ledger import Event, Rows, newest_batch, record
 
 BEGIN = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 ROWS = Rows(
@@ -30,15 +30,18 @@ if TYPE_CHECKING:
     from lakehouse.testing import LocalLake
 
 
-def test_a_batch_has_one_row_however_often_it_is_recorded(lake: LocalLake) -> None:
+def test_events_are_added_together_and_say_what_became_of_every_row(lake: LocalLake) -> None:
     ledger = Lake(str(lake.folder)).ledger
     batch = Event(
         "batch", "j'ob", "run 1", "done", BEGIN, target="silver.t", batch=0, stream="s", inputs={"o": {"files": [["é'", 1]]}},
         rows=ROWS, rules={"r": 2}, version=7, rows_added=2, rows_removed=1, seconds={"read": 0.25},
     )  # fmt: skip
     run = Event("run", "j'ob", "run 1", "failed", BEGIN, error_code="X", error_message="x" * 9000)
-    for event in (batch, replace(batch, run_id="run 2", status="replayed"), run, run):
-        record(lake.spark, ledger, event, unless_there=event.event == "batch")
+    assert newest_batch(lake.spark, ledger, "s") == -1
+    record(lake.spark, ledger, [batch, run])
+    record(lake.spark, ledger, [run])
+    assert lake.version("ops.runs") == 2
+    assert (newest_batch(lake.spark, ledger, "s"), newest_batch(lake.spark, ledger, "other")) == (0, -1)
     found = lake.rows("ops.runs", "event", "run_id", "status", "batch", "stream")
     assert found == [
         ("batch", "run 1", "done", 0, "s"),

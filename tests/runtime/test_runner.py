@@ -128,6 +128,31 @@ def test_a_batch_that_was_committed_before_the_crash_is_not_run_twice(pipeline, 
     assert sorted([*events, ("run", job, None)], key=repr) == pipeline.rows("ops.runs", "event", "job", "batch")
 
 
+def test_a_batch_that_was_committed_and_never_told_to_the_ledger_is_told_by_the_next_run(pipeline, monkeypatch):
+    pipeline.land("orders/1.csv", "id,amount,at\n1,10,2026-01-01\n2,20,2026-01-01\n3\n")
+    monkeypatch.setattr("lakehouse.runtime.journal.record", killed_in_the_ledger)
+    with pytest.raises(LakehouseError, match="killed"):
+        pipeline.run("bronze")
+    monkeypatch.undo()
+    assert pipeline.version("ops.runs") is None
+    for _ in range(2):  # once, however often it is run
+        assert pipeline.run("bronze").batches == 0
+        (row,) = pipeline.frame("ops.runs").where("event = 'batch'").collect()
+        assert (row.status, row.batch, row.read, row.quarantined, row.inserted, row.version) == (
+            "replayed",
+            0,
+            3,
+            1,
+            2,
+            1,
+        )
+
+
+def killed_in_the_ledger(*_):
+    message = "killed"
+    raise RuntimeError(message)
+
+
 @pytest.fixture
 def killed_before_the_target(monkeypatch):
     """The process ends after the quarantine's commit, for as long as the fixture's monkeypatch is not undone."""

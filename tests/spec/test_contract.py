@@ -72,7 +72,7 @@ def test_a_decimal_that_spark_does_not_have_is_refused(name):
         ("decimal(\uff11,2)", "did you mean 'decimal(p,s)'"),
         ("b i g i n t", "unknown type"),
         ("bigint notnull", "unknown type"),
-        ("struct<a:int>", "expected one of boolean, tinyint"),
+        ("array<int", "unknown type"),
         ("", "expected one of boolean, tinyint"),
     ],
 )
@@ -80,6 +80,28 @@ def test_an_unknown_type_brings_the_nearest_one(name, near):
     message = told({"columns": {"a": name}})
     assert f"unknown type '{name}'" in message
     assert near in message
+
+
+@pytest.mark.parametrize(
+    ("written", "type_"),
+    [
+        ("array< decimal(10, 2) >", "array<decimal(10,2)>"),
+        ("MAP<string, array<int>>", "map<string,array<int>>"),
+        (
+            "struct<a: int, `B, c` array<bigint>, d: struct<e: timestamp_ntz>>",
+            "struct<a:int,`B, c`:array<bigint>,d:struct<e:timestamp_ntz>>",
+        ),
+    ],
+)
+def test_a_type_may_be_made_of_others(written, type_):
+    assert Contract.model_validate({"columns": {"a": written}}).columns["a"].type == type_
+
+
+@pytest.mark.parametrize(
+    "written", ["struct<>", "struct<a>", "map<int>", "array<int, int>", "struct<a: itn>", "array<int"]
+)
+def test_a_type_that_is_made_of_nothing_is_refused(written):
+    assert "unknown type" in (message := told({"columns": {"a": written}})) or "is not a field" in message
 
 
 def test_two_columns_that_differ_in_case_only_are_refused():

@@ -106,7 +106,7 @@ def test_all_faults_of_a_source_are_told_when_its_kind_is_right(folder):
     ("old", "new", "told"),
     [
         ("kind: files", "kind: flies", "7:11: sources.orders.kind: unknown value 'flies'; did you mean 'files'?"),
-        ("    kind: files\n", "", "7:5: sources.orders.kind: is missing; expected one of files, table"),
+        ("    kind: files\n", "", "7:5: sources.orders.kind: is missing; expected one of files, kafka, table"),
         ("mode: scd1", "mode: upsert", "20:9: write.mode: unknown value 'upsert'; expected one of append, overwrite"),
         ("mode: scd1", "mode: [scd1]", "20:9: write.mode: unknown value"),
         ("  mode: scd1\n", "", "19:3: write.mode: is missing; expected one of append, overwrite, scd1"),

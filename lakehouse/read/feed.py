@@ -1,0 +1,63 @@
+"""What every incremental source is to the runner: a stream of what is new, and how a batch of it becomes rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from pyspark.sql import DataFrame, SparkSession
+
+    from lakehouse.errors import LakehouseError
+    from lakehouse.lake.batch import Arrived
+    from lakehouse.lake.checkpoint import Checkpoint
+    from lakehouse.spec.contract import Contract
+
+
+@dataclass(frozen=True)
+class Due:
+    """What a run would read, in words, and the columns that it would bring, as an empty frame."""
+
+    told: str
+    columns: DataFrame
+
+
+@dataclass(frozen=True)
+class Taken:
+    """One batch: what it is made of, as every commit of it notes it, and how its rows are read."""
+
+    inputs: Mapping[str, Any]
+    arrive: Callable[[], Arrived]
+
+
+class Feed(Protocol):
+    """An incremental source in its place."""
+
+    @property
+    def where(self) -> str:
+        """What is read, as the checkpoint's owner knows it."""
+
+    @property
+    def contract(self) -> Contract | None:
+        """What its rows are held against."""
+
+    @property
+    def missing(self) -> Literal["null", "error"]:
+        """What a column is that the contract declares and a batch lacks."""
+
+    def look(self, spark: SparkSession, checkpoint: Checkpoint) -> None:
+        """Look at the source before Spark does, for what Spark passes over without a word."""
+
+    def stream(self, spark: SparkSession) -> DataFrame:
+        """What is new, as a stream."""
+
+    def take(self, batch: DataFrame, number: int, checkpoint: Checkpoint, run_id: str) -> Taken:
+        """One batch of the stream."""
+
+    def due(self, spark: SparkSession, checkpoint: Checkpoint) -> Due:
+        """What a run would read; nothing is read for it but names, headers and schemas."""
+
+    def failure(self, error: str) -> LakehouseError | None:
+        """What Spark's words mean, where the source knows them."""

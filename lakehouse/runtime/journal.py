@@ -1,0 +1,121 @@
+"""What a run has to tell the ledger: kept until there is time, and found again in the commits if there never was."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from lakehouse.lake.table import commits
+from lakehouse.publish.ledger import Event, newest_batch, record
+from lakehouse.runtime.fates import rows_of
+from lakehouse.write.commit import STEP, result
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+    from lakehouse.lake.checkpoint import Checkpoint
+    from lakehouse.lake.table import Commit, Table
+
+_EVERY = 30.0
+"""Seconds between two commits to the ledger while a run goes on: a batch of a stream has one commit, to its target."""
+
+_FAR_BACK = 100_000
+
+
+@dataclass
+class Journal:
+    """The events of one run, added to the ledger together.
+
+    A batch that made a commit has noted in it all that the ledger wants to know: if the run is killed, the next one
+    adds what is missing (``recover``). One that made none is added at once.
+    """
+
+    spark: SparkSession
+    ledger: Table
+    checkpoint: Checkpoint | None = field(default=None, init=False)
+    _known: int = -1
+    _waiting: list[Event] = field(default_factory=list)
+    _since: float = field(default_factory=time.monotonic)
+    _turn: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, event: Event, *, committed: bool) -> None:
+        """Take up an event; ``committed``: a commit of the target holds it, too."""
+        if self.checkpoint and event.batch is not None and event.batch <= self._known:
+            return
+        with self._turn:
+            self._waiting.append(event)
+        if not committed:
+            self.flush()
+
+    def flush_if_due(self) -> None:
+        """Add what is waiting, if that was long ago."""
+        if time.monotonic() - self._since > _EVERY:
+            self.flush()
+
+    def flush(self) -> None:
+        """Add what is waiting."""
+        with self._turn:
+            events, self._waiting, self._since = self._waiting, [], time.monotonic()
+            if not events:
+                return
+            try:
+                record(self.spark, self.ledger, events)
+            except Exception:
+                self._waiting = events
+                raise
+            batches = [event.batch for event in events if event.batch is not None]
+            if self.checkpoint and batches:
+                self._known = max(batches)
+                self.checkpoint.has_recorded(self.spark, self._known)
+
+    def recover(self, target: Table, checkpoint: Checkpoint) -> None:
+        """Add the batches that an earlier run committed and never told the ledger of."""
+        self.checkpoint, stream = checkpoint, checkpoint.id(self.spark)
+        if stream is None:
+            return
+        self._known = checkpoint.recorded(self.spark)
+        missing = self._missing(target, stream)
+        if missing or checkpoint.pending(self.spark) is not None:
+            # the run was killed, perhaps after the ledger was told, and the checkpoint not
+            self._known = newest_batch(self.spark, self.ledger, stream)
+            for commit in reversed(missing):
+                self.add(_recovered(commit, target), committed=True)
+            self.flush()
+
+    def _missing(self, target: Table, stream: str) -> list[Commit]:
+        """The commits of this checkpoint's batches after the newest that the ledger was told of, newest first."""
+        found = []
+        for commit in commits(self.spark, target, _FAR_BACK):
+            if commit.note.get("stream") == stream and commit.note.get("step") == STEP:
+                if commit.note["batch"] <= self._known:
+                    break
+                found.append(commit)
+        return found
+
+
+def _recovered(commit: Commit, target: Table) -> Event:
+    """The event of a batch, from what it noted in its commit."""
+    note, written = commit.note, result(commit, replayed=True)
+    at = datetime.fromisoformat(commit.at).replace(tzinfo=UTC)
+    return Event(
+        "batch",
+        note["job"],
+        note["run_id"],
+        "replayed",
+        at,
+        target=target.name,
+        path=target.path,
+        batch=note["batch"],
+        stream=note["stream"],
+        inputs=note["inputs"],
+        rows=rows_of(note["rows"], written).balance(),
+        rules=note.get("rules", {}),
+        version=commit.version,
+        rows_added=written.rows_added,
+        rows_removed=written.rows_removed,
+        strategy=written.strategy,
+        why=written.why,
+    )
