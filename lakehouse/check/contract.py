@@ -60,8 +60,8 @@ def check(arrived: Arrived, contract: Contract | None, *, missing: str = "null")
         ConfigError: Spark does not understand a rule, a rule fails on a row, or a column cannot have its type.
     """
     contract = contract or Contract()
-    judged, broken = _judged(_with_received(arrived.rows), contract, missing)
-    judged, counts = _evaluated(judged, contract, broken, arrived.skips)
+    judged = arrived.rows if arrived.judged else judge(arrived.rows, contract, missing=missing)
+    judged, counts = _evaluated(judged, contract, arrived.skips)
     bad_files = len(arrived.bad_files)
     accepted = judged.where(F.col(FATE) == "accept").select(
         [col(name) for name in judged.columns if not name.startswith("__")]
@@ -133,8 +133,16 @@ def _aside(rows: DataFrame, record: Sequence[Column], *, code: Column, reasons: 
     )
 
 
-def _judged(rows: DataFrame, contract: Contract, missing: str) -> tuple[DataFrame, list[Column]]:
-    """Each row with its typed columns, its fate and why; and which of the rules it broke, as columns."""
+def judge(rows: DataFrame, contract: Contract | None, *, missing: str = "null") -> DataFrame:
+    """Each row with its typed columns, its fate and why, and which of the rules it broke; nothing is evaluated.
+
+    Of a stream too: so its plan is made once, and not with every batch.
+
+    Raises:
+        ColumnMissingError: a column that must be there is not.
+        ConfigError: Spark does not understand a rule, or a column cannot have its type.
+    """
+    contract, rows = contract or Contract(), _with_received(rows)
     typed, faults = _typed(rows, contract, missing)
     whole = F.col(CODE).isNull() & F.col(SKIP).isNull()
     broken = [whole & F.coalesce(~_condition(typed, rule), F.lit(False)) for rule in contract.rules]
@@ -154,7 +162,7 @@ def _judged(rows: DataFrame, contract: Contract, missing: str) -> tuple[DataFram
     as_received = {name: F.when(aside, F.col(name)).alias(name) for name in (RECEIVED,) if name in rows.columns}
     record = F.when(aside, F.coalesce(F.col(RAW), as_json(F.col(_AS_RECEIVED))))
     flagged = flagged.withColumns({FATE: fate, "__record": record, **as_received})
-    return flagged.drop(RAW, _AS_RECEIVED), flags
+    return flagged.drop(RAW, _AS_RECEIVED)
 
 
 def _typed(rows: DataFrame, contract: Contract, missing: str) -> tuple[DataFrame, list[Column]]:
@@ -215,27 +223,21 @@ def _condition(typed: DataFrame, rule: Rule) -> Column:
     return condition
 
 
-def _evaluated(
-    judged: DataFrame, contract: Contract, broken: Sequence[Column], skips: Sequence[str]
-) -> tuple[DataFrame, dict[str, int]]:
+def _evaluated(judged: DataFrame, contract: Contract, skips: Sequence[str]) -> tuple[DataFrame, dict[str, int]]:
     """The rows with their fates, evaluated once: a rule may ask what time it is, and must not be asked twice."""
     fates = {"kept": "accept", "quarantined": "quarantine", "dropped": "drop"}
-    wanted = [
-        F.count("*").alias("read"),
-        *[F.count_if(F.col(FATE) == fate).alias(name) for name, fate in fates.items()],
-    ]
-    wanted += [F.count_if(flag).alias(f"rule_{index}") for index, flag in enumerate(broken)]
+    wanted = [F.count("*").alias("read")]
+    wanted += [F.count_if(F.col(FATE) == fate).alias(name) for name, fate in fates.items()]
+    wanted += [F.count_if(F.col(f"__rule_{index}")).alias(f"rule_{index}") for index, _ in enumerate(contract.rules)]
     wanted += [F.count_if(F.col(SKIP) == reason).alias(f"skip_{index}") for index, reason in enumerate(skips)]
     try:
         return counted(judged, *wanted)
     except PySparkException as error:
-        for index, rule in enumerate(contract.rules):
-            try:
-                judged.agg(F.max(f"__rule_{index}")).collect()
-            except PySparkException as failure:
-                message = f"rule '{rule.name}' fails on some row: '{rule.check}': {first_line(failure)}"
-                hint = "say what such a row means, with nullif(), try_divide(), try_cast() and the like"
-                raise ConfigError(message, hint=hint) from error
+        # Spark shows the expression that failed, as it was written
+        if rule := next((rule for rule in contract.rules if rule.check in str(error)), None):
+            message = f"rule '{rule.name}' fails on some row: '{rule.check}': {first_line(error)}"
+            hint = "say what such a row means, with nullif(), try_divide(), try_cast() and the like"
+            raise ConfigError(message, hint=hint) from error
         raise
 
 

@@ -55,11 +55,13 @@ class Arrived:
     """What a source brought: its rows with ``_source``, ``__raw``, ``__code`` and ``__message``.
 
     They are not evaluated yet, or give the same whenever they are. ``skips`` are the reasons that ``__skip`` may hold.
+    ``judged``: they were held against the contract already, on their way in.
     """
 
     rows: DataFrame
     bad_files: tuple[BadFile, ...] = ()
     skips: tuple[str, ...] = ()
+    judged: bool = False
 
 
 @dataclass(frozen=True)

@@ -47,14 +47,18 @@ class Feed(Protocol):
     def missing(self) -> Literal["null", "error"]:
         """What a column is that the contract declares and a batch lacks."""
 
+    @property
+    def gives_rows(self) -> bool:
+        """Whether its stream is of rows as ``Arrived`` has them, and not of what ``take`` makes rows of."""
+
     def look(self, spark: SparkSession, checkpoint: Checkpoint) -> None:
         """Look at the source before Spark does, for what Spark passes over without a word."""
 
-    def stream(self, spark: SparkSession) -> DataFrame:
+    def stream(self, spark: SparkSession, run_id: str) -> DataFrame:
         """What is new, as a stream."""
 
     def take(self, batch: DataFrame, number: int, checkpoint: Checkpoint, run_id: str) -> Taken:
-        """One batch of the stream."""
+        """One batch of the stream: where that is of rows, of judged ones."""
 
     def due(self, spark: SparkSession, checkpoint: Checkpoint) -> Due:
         """What a run would read; nothing is read for it but names, headers and schemas."""

@@ -61,6 +61,7 @@ class FilesFeed:
     folder: str
     source: FilesSource
     missing: ClassVar[Literal["null"]] = "null"
+    gives_rows: ClassVar[bool] = False
 
     @property
     def where(self) -> str:
@@ -102,8 +103,9 @@ class FilesFeed:
             raise FileChangedError(message, hint="deliver what is new under a new name, or say on_changed: ignore")
         return [file for file in found if file.path not in taken]
 
-    def stream(self, spark: SparkSession) -> DataFrame:
+    def stream(self, spark: SparkSession, run_id: str) -> DataFrame:
         """The files that arrive, as a stream of ``path, modified_ms, bytes``; their content is not read here."""
+        del run_id
         reader = spark.readStream.format("binaryFile").schema(LISTING).option("recursiveFileLookup", "true")
         reader = reader.option("pathGlobFilter", self.source.pattern).option("maxFileAge", _NEVER)
         if self.source.max_bytes:

@@ -30,6 +30,7 @@ class TableFeed:
     table: Table
     source: TableSource
     missing: ClassVar[Literal["error"]] = "error"
+    gives_rows: ClassVar[bool] = True
 
     @property
     def where(self) -> str:
@@ -44,22 +45,23 @@ class TableFeed:
     def look(self, spark: SparkSession, checkpoint: Checkpoint) -> None:
         """Nothing that Spark would pass over."""
 
-    def stream(self, spark: SparkSession) -> DataFrame:
+    def stream(self, spark: SparkSession, run_id: str) -> DataFrame:
         """The rows appended to the table, from its beginning."""
+        del run_id
         read_table(spark, self.table)
         reader = spark.readStream.format("delta")
         if self.source.max_bytes:
             reader = reader.option("maxBytesPerTrigger", self.source.max_bytes)
         else:
             reader = reader.option("maxFilesPerTrigger", self.source.max_files or 1000)
-        return reader.load(self.table.path)
+        return with_source(reader.load(self.table.path))
 
     def take(self, batch: DataFrame, number: int, checkpoint: Checkpoint, run_id: str) -> Taken:
         """One batch, and where in the table's log it ends."""
         del run_id
         end = checkpoint.offset(batch.sparkSession, number)
         inputs = {"table": self.table.name, "version": end.get("reservoirVersion"), "index": end.get("index")}
-        return Taken(inputs, partial(arrived, batch))
+        return Taken(inputs, partial(Arrived, batch, judged=True))
 
     def due(self, spark: SparkSession, checkpoint: Checkpoint) -> Due:
         """How far the table is ahead of the checkpoint."""
@@ -77,10 +79,14 @@ class TableFeed:
         return None
 
 
-def arrived(rows: DataFrame) -> Arrived:
-    """The rows of one batch; those of a table that does not say where they came from have an empty ``_source``."""
+def with_source(rows: DataFrame) -> DataFrame:
+    """The rows of a table as a batch has them; where they do not say where they came from, with an empty ``_source``.
+
+    Raises:
+        ReservedNameError: the table has a column with a name that this library uses.
+    """
     if own := [name for name in rows.columns if name.startswith("__")]:
         message = f"the table has a column {own[0]}: names that begin with two underscores are reserved"
         raise ReservedNameError(message, hint="rename it where the table is made")
     beside = {name: F.lit(None).cast("string") for name in (RAW, CODE, MESSAGE)}
-    return Arrived(sourced(rows).withColumns(beside))
+    return sourced(rows).withColumns(beside)

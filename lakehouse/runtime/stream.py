@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.errors import StreamingQueryException
 
+from lakehouse.check.contract import judge
 from lakehouse.errors import CheckpointError, LakehouseError, innermost
 from lakehouse.lake.batch import Identity
 from lakehouse.lake.table import exists
@@ -151,9 +152,11 @@ def _stream(
     feed.look(spark, checkpoint)
     checkpoint.claim(spark, {"job": work.job.job, "source": feed.where, "target": target.name})
     turnstile = _Turnstile(lambda batch, number: each(feed, batch, number), stop)
+    frame = feed.stream(spark, work.run_id)
+    if feed.gives_rows:
+        frame = judge(frame, feed.contract, missing=feed.missing)
     writer = (
-        feed.stream(spark)
-        .writeStream.foreachBatch(turnstile)
+        frame.writeStream.foreachBatch(turnstile)
         .queryName(f"{work.job.job} {work.run_id}")
         .option("checkpointLocation", checkpoint.path)
     )

@@ -32,7 +32,9 @@ _SMALL = 1_000_000
 def plan(batch: DataFrame, spec: AppendWrite, target: Table, identity: Identity, about: str) -> Plan:
     """Add the rows; a batch that was added before makes no commit."""
     batch, before, options = fitted(batch, spec, target, about)
-    total = count = batch.count()
+    known = identity.rows
+    # counted already where a run counts: a count is a job of Spark's
+    total = count = known["produced"] - known["rejected"] if "produced" in known else batch.count()
     if spec.identity and count:
         held = None if before.is_empty_table else read_table(batch.sparkSession, target)
         batch = materialise(_new(batch, held, _identity(batch, spec), rows=count))

@@ -28,7 +28,7 @@ def test_what_spark_wrote_is_read_back_batch_by_batch(spark: SparkSession, tmp_p
     checkpoint.claim(spark, OWNER)
 
     batches: list[int] = []
-    stream = FilesFeed(str(landing), FilesSource(kind="files", path=str(landing), max_files=2)).stream(spark)
+    stream = FilesFeed(str(landing), FilesSource(kind="files", path=str(landing), max_files=2)).stream(spark, "r")
     writer = stream.writeStream.foreachBatch(lambda _, number: batches.append(number))
     writer.option("checkpointLocation", checkpoint.path).trigger(availableNow=True).start().awaitTermination()
 
