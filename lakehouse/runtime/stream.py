@@ -164,12 +164,13 @@ def _stream(
     try:
         _awaited(query, turnstile, idle)
     except StreamingQueryException as error:
-        if turnstile.failures:
-            if stop.is_set() and isinstance(turnstile.failures[0], _EnoughError):
-                return
-            raise turnstile.failures[0] from None
-        unknown = LakehouseError(f"the stream of {feed.where} failed: {innermost(str(error))}")
-        raise feed.failure(str(error)) or unknown from error
+        failure = turnstile.failures[0] if turnstile.failures else None
+        if stop.is_set() and isinstance(failure, _EnoughError):
+            return
+        if isinstance(failure, LakehouseError | _EnoughError):
+            raise failure from None
+        unknown = failure or LakehouseError(f"the stream of {feed.where} failed: {innermost(str(error))}")
+        raise feed.failure(str(failure or error)) or unknown from error
     finally:
         query.stop()
 

@@ -67,12 +67,15 @@ def decoded(
     known = F.array(*map(F.lit, fields))
     own = {name: F.col(f"{PARSED}.{quoted(name)}") for name in fields}
     is_strange = F.size(F.array_except(KEYS, known)) > 0 if unknown == "quarantine" and not rescue else F.lit(False)
+    misfit = F.col(f"{PARSED}.{_CORRUPT}").isNotNull() | _infinite(own, fields)
     code = (
         F.when(F.col("__value").isNull(), "EMPTY_MESSAGE")
         .when(F.col("__text").isNull(), "VALUE_ENCODING")
         .when(F.col(PARSED).isNull() | F.col(KEYS).isNull() | ~one_object("__text"), "MALFORMED_JSON")
         .when(F.size(F.array_distinct(KEYS)) < F.size(KEYS), "DUPLICATE_JSON_KEY")
-        .when(F.col(f"{PARSED}.{_CORRUPT}").isNotNull() | _infinite(own, fields), "JSON_TYPE")
+        # the function that lists the names is lenient; this one is not, and is asked of few
+        .when(misfit & F.try_parse_json("__text").isNull(), "MALFORMED_JSON")
+        .when(misfit, "JSON_TYPE")
         .when(is_strange, "UNKNOWN_FIELD")
     )
     result = parsed.withColumn(CODE, code)
@@ -105,12 +108,13 @@ def readable(kind: DataType) -> DataType:
 def one_object(text: str) -> Column:
     """Whether nothing follows the first object, where the parser stops.
 
-    A text whose first closing brace is its last character ends there; any other is looked at as the one field of an
-    object that is made around it.
+    A text whose first closing brace is its last character ends there; any other is looked at as the one element of an
+    array and as the one field of an object: what follows it may close one of them, and not both.
     """
     ends = F.instr(text, "}") == F.length(text)
-    around = F.json_object_keys(F.concat(F.lit('{"":'), F.col(text), F.lit("}")))
-    return F.when(ends, F.lit(True)).otherwise(F.coalesce(around == F.array(F.lit("")), F.lit(False)))
+    element = F.json_array_length(F.concat(F.lit("["), F.col(text), F.lit("]"))) == 1
+    field = F.json_object_keys(F.concat(F.lit('{"":'), F.col(text), F.lit("}"))) == F.array(F.lit(""))
+    return F.when(ends, F.lit(True)).otherwise(F.coalesce(element & field, F.lit(False)))
 
 
 def _infinite(own: Mapping[str, Column], fields: Mapping[str, DataType]) -> Column:

@@ -61,6 +61,7 @@ def delimited(messages: DataFrame, names: Sequence[str], form: DelimitedText) ->
         F.when(F.col("__value").isNull(), "EMPTY_MESSAGE")
         .when(F.col("__text").isNull(), "VALUE_ENCODING")
         .when(line.rlike(r"[\r\n]") & ~line.contains(quote), "SEVERAL_LINES")
+        .when((line == "") & F.lit(len(names) > 1), "FIELD_COUNT")
         .when(F.col(_PARSED).isNull() | F.col(f"{_PARSED}.{_CORRUPT}").isNotNull(), "FIELD_COUNT")
     )
     coded = parsed.withColumn(CODE, code)
