@@ -12,7 +12,7 @@ from pyspark.sql.types import BooleanType
 from lakehouse.lake.frame import col
 from lakehouse.lake.look import weighed
 from lakehouse.lake.table import read_table
-from lakehouse.write.commit import THERE, WriteResult, append, files_for, merge, replace_on
+from lakehouse.write.commit import THERE, Plan, WriteResult, append, files_for, merge, replace_on
 from lakehouse.write.events import ACTION, FATE, FILE, OLD, REMEMBER, within
 
 if TYPE_CHECKING:
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame
 
+    from lakehouse.lake.batch import Identity
     from lakehouse.lake.table import Commit, Table
-    from lakehouse.spec.write import Scd1Write, Scd2Write
+    from lakehouse.spec.write import Scd1Write, Scd2Write, SnapshotWrite
     from lakehouse.write.commit import Strategy
     from lakehouse.write.events import Size
 
@@ -91,6 +92,17 @@ def counted(judged: DataFrame) -> Counts:
 
 
 @dataclass(frozen=True)
+class Reach:
+    """How much of a table a change reaches: a condition, where that leaves out files, and a word on it."""
+
+    where: str = ""
+    told: str = ""
+
+
+_EVERYWHERE = Reach()
+
+
+@dataclass(frozen=True)
 class Change:
     """Rows of a table with what is to be done to them (``__action``: put, remove or NULL), evaluated once.
 
@@ -103,6 +115,28 @@ class Change:
     rows: DataFrame
     same: Mapping[str, str]
     counts: Counts
+
+    def plan(
+        self,
+        spec: Scd1Write | Scd2Write | SnapshotWrite,
+        target: Table,
+        identity: Identity,
+        before: Commit,
+        options: Mapping[str, str],
+        *,
+        near: Reach = _EVERYWHERE,
+    ) -> Plan:
+        """The change as a commit to be made, by the cheapest way; who knows more than that adds it."""
+        strategy, why = self.strategy(spec.strategy, near.told)
+        flat = not spec.partition_by
+        return Plan(
+            target,
+            identity,
+            before,
+            self.counts.result(before, strategy, why),
+            make=lambda more: self.make(strategy, target, {**options, **more}, where=near.where, flat=flat),
+            rejected=self.rows.where(F.col(FATE) == "rejected") if self.counts.fates["rejected"] else None,
+        )
 
     def strategy(self, pinned: str, reach: str) -> tuple[Strategy, str]:
         """The way to commit it, and why; ``reach`` says of how much of the table."""
@@ -134,14 +168,6 @@ class Change:
             replace_on(changed, target, options, same=self.same, where=where)
         elif strategy == "merge":
             merge(changed, target, options, same=self.same, where=where, gone=GONE)
-
-
-@dataclass(frozen=True)
-class Reach:
-    """How much of a table a change reaches: a condition, where that leaves out files, and a word on it."""
-
-    where: str = ""
-    told: str = ""
 
 
 def reach(

@@ -21,7 +21,6 @@ from lakehouse.write.commit import Plan, merge, replace_on
 from lakehouse.write.events import (
     ACTION,
     DELETED,
-    FATE,
     REMEMBER,
     TRUNCATE,
     beside,
@@ -74,21 +73,11 @@ def plan(batch: DataFrame, spec: Scd1Write, target: Table, identity: Identity, a
         counts.fates.update(deleted=bool(counts.swept), unchanged=size.truncates - bool(counts.swept))
     near = Reach() if size.truncates else reach(batch, target, spec, size, before, counts.files)
     change = Change(judged, size.operators(spec.keys), counts)
-    strategy, why = change.strategy(spec.strategy, near.told)
-    planned = counts.result(before, strategy, why)
-    return Plan(
-        target,
-        identity,
-        before,
-        planned,
-        make=lambda more: change.make(
-            strategy, target, {**options, **more}, where=near.where, flat=not spec.partition_by
-        ),
-        remember=functools.partial(auxiliary.remember, judged.where(REMEMBER), target, identity, spec)
-        if counts.remembered
-        else None,
+    remember = functools.partial(auxiliary.remember, judged.where(REMEMBER), target, identity, spec)
+    return replace(
+        change.plan(spec, target, identity, before, options, near=near),
+        remember=remember if counts.remembered else None,
         mend=functools.partial(_mend, fold, change, target, identity),
-        rejected=judged.where(F.col(FATE) == "rejected") if counts.fates["rejected"] else None,
     )
 
 

@@ -15,12 +15,12 @@ from lakehouse.lake.frame import materialise
 from lakehouse.lake.table import read_table
 from lakehouse.write import auxiliary
 from lakehouse.write.change import Change, Reach, counted, reach
-from lakehouse.write.commit import Plan
-from lakehouse.write.events import DELETED, FATE, OLD, TRUNCATE, flag, sized, without
+from lakehouse.write.events import DELETED, OLD, TRUNCATE, flag, sized, without
 from lakehouse.write.evolve import fitted
 from lakehouse.write.timeline import Fold, ordered, sequence, trackable, with_versions
 
 if TYPE_CHECKING:
+    from lakehouse.write.commit import Plan
     from collections.abc import Mapping
 
     from pyspark.sql import DataFrame
@@ -59,26 +59,15 @@ def planned(
     counts = counted(judged)
     near = Reach() if fold.whole_table else reach(fold.batch, target, spec, fold.size, before, counts.files)
     change = Change(judged.drop(OLD), fold.same, counts)
-    strategy, why = change.strategy(spec.strategy, near.told)
     parts = [also] if also is not None else []
     if fold.remembers and (counts.remembered or parts):
         parts.append(fold.aside(judged))
     kept = reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), parts) if parts else None
-    return Plan(
-        target,
-        identity,
-        before,
-        counts.result(before, strategy, why),
-        make=lambda more: change.make(
-            strategy, target, {**options, **more}, where=near.where, flat=not spec.partition_by
-        ),
-        remember=(
-            partial(auxiliary.remember, kept, target, identity, spec, kept=fold.columns if fold.remembers else ())
-            if kept is not None
-            else None
-        ),
+    columns = fold.columns if fold.remembers else ()
+    return replace(
+        change.plan(spec, target, identity, before, options, near=near),
+        remember=partial(auxiliary.remember, kept, target, identity, spec, kept=columns) if kept is not None else None,
         mend=partial(_mend, fold, target, identity),
-        rejected=judged.where(F.col(FATE) == "rejected") if counts.fates["rejected"] else None,
     )
 
 

@@ -23,7 +23,6 @@ from lakehouse.lake.types import resolved
 from lakehouse.spec.write import Scd1Write, Scd2Write
 from lakehouse.write import auxiliary, scd1, scd2
 from lakehouse.write.change import PUT, REMOVE, Change, counted
-from lakehouse.write.commit import Plan
 from lakehouse.write.events import (
     ACTION,
     DELETED,
@@ -46,6 +45,7 @@ from lakehouse.write.evolve import fitted, grown
 from lakehouse.write.timeline import Fold, ordered, trackable, with_versions
 
 if TYPE_CHECKING:
+    from lakehouse.write.commit import Plan
     from pyspark.sql import Column, DataFrame
 
     from lakehouse.lake.batch import Identity
@@ -183,15 +183,9 @@ def _latest(
         raise WriteError(message, hint="take the others out, or run with --full-refresh")
     _guard(spec.table, spec.max_delete_fraction, held.count() if counts.gone else 0, counts.gone, identity)
     change = Change(judged, size.operators(spec.keys), counts)
-    strategy, why = change.strategy(spec.strategy, "")
     applied = _to_remember(batch, spec, empty)
-    planned = counts.result(before, strategy, why)
-    return Plan(
-        target,
-        identity,
-        before,
-        planned,
-        make=lambda more: change.make(strategy, target, {**options, **more}, where="", flat=not spec.partition_by),
+    return replace(
+        change.plan(spec, target, identity, before, options),
         remember=functools.partial(auxiliary.remember, applied, target, identity, spec) if applied else None,
     )
 

@@ -30,7 +30,9 @@ CUTS = {
 
 @pytest.mark.parametrize("name", CUTS)
 def test_the_table_is_the_fold_of_all_that_came(name: str, spark: SparkSession, tmp_path: Path) -> None:
-    prove(CASES[name], SEED, keys=HISTORIES, cuts=CUTS[name], spark=spark, folder=tmp_path, read=duckdb_reader())
+    folder, read = tmp_path, duckdb_reader()
+    written = prove(CASES[name], SEED, keys=HISTORIES, cuts=CUTS[name], spark=spark, folder=folder, read=read)
+    assert written == CUTS[name] + 2
 
 
 def test_versions_that_only_a_hash_tells_apart_are_the_same_however_they_came(
