@@ -1,4 +1,4 @@
-"""The command line: ``lakehouse run | plan | check | doctor | show | maintain``."""
+"""The command line: ``lakehouse run | plan | check | status | doctor | show | quarantine | maintain``."""
 
 from __future__ import annotations
 
@@ -218,6 +218,27 @@ def show(table: str, env: str | None, lake: str | None) -> None:
         click.echo(line)
 
 
+@cli.command()
+@click.argument("jobs", nargs=-1, metavar="[JOB]...")
+@_env
+@_lake
+@_param
+@_json
+def status(jobs: tuple[str, ...], *, as_json: bool, **where: Any) -> None:
+    """Say of JOBs that read incrementally (all, where none is named): who runs them, and how far they are behind."""
+    from lakehouse.runtime.status import status as found
+    from lakehouse.runtime.status import told
+    from lakehouse.spec.project import Project
+
+    names = jobs or Project.around(Path.cwd()).jobs
+    works = [_workplace(job, **where) for job in names]
+    for work in works:
+        if work.job.is_incremental:
+            one = found(work)
+            for line in [json.dumps(one.as_json())] if as_json else told(one):
+                click.echo(line)
+
+
 @cli.command(epilog=_EXITS)
 @click.argument("names", nargs=-1, metavar="[JOB|TABLE]...")
 @_env
@@ -253,6 +274,64 @@ def maintain(
     try:
         asked = plan(retain=retain, allow_short=allow_short, dry_run=dry_run)
         report = maintain(names, asked, env=env, lake=lake, say=say)
+        answer, error = report.as_json(), report.error
+    except Exception as failure:
+        error = failure if isinstance(failure, LakehouseError) else LakehouseError(first_line(failure))
+    _end([(answer, error)], as_json=as_json)
+
+
+@cli.group()
+def quarantine() -> None:
+    """What was put aside of a table (schema.table): look at it, and bring it in after a fix."""
+
+
+@quarantine.command("show")
+@click.argument("table")
+@_env
+@_lake
+def show_quarantine(table: str, env: str | None, lake: str | None) -> None:
+    """Show how many rows broke what, with examples."""
+    from lakehouse.runtime.show import quarantined
+    from lakehouse.runtime.workplace import lake_of
+
+    for line in quarantined(table, lake_of(env, lake)):
+        click.echo(line)
+
+
+@quarantine.command(epilog=_EXITS)
+@click.argument("table")
+@click.option("--where", metavar="SQL", help="Only these: a condition on the columns of the quarantine.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@_env
+@_lake
+@_param
+@_json
+def requeue(
+    table: str,
+    *,
+    where: str | None,
+    dry_run: bool,
+    env: str | None,
+    lake: str | None,
+    params: tuple[str, ...],
+    as_json: bool,
+) -> NoReturn:
+    """Bring in what was put aside of TABLE, after a fix.
+
+    Each row goes through the job that met it once, at the place in the order that it came with: nothing newer is overwritten. What
+    is still wrong is put aside again. What was interrupted is settled first.
+    """
+    from lakehouse.runtime.progress import Progress, requeued
+    from lakehouse.runtime.requeue import requeue as run_again
+    from lakehouse.runtime.requeue import writers
+
+    error: LakehouseError | None = None
+    answer: dict[str, Any] = {"table": table, "status": "failed", "dry_run": dry_run, "runs": []}
+    try:
+        works = writers(table, env=env, lake=lake, params=dict(map(_pair, params)))
+        report = run_again(works, where=where, dry_run=dry_run, progress=Progress)
+        for line in requeued(report):
+            click.echo(line)
         answer, error = report.as_json(), report.error
     except Exception as failure:
         error = failure if isinstance(failure, LakehouseError) else LakehouseError(first_line(failure))

@@ -37,8 +37,15 @@ SHOWN = (
     type=int,
     help="Days that the landing zone holds; one more than last time where it is left out, 3 at first.",
 )
-def main(days: int | None) -> None:
+@click.option("--streams", is_flag=True, help="Kafka and a data base in the place of files: live, and real.")
+@click.option("--seconds", default=60, help="How long the streams run.")
+def main(days: int | None, seconds: int, *, streams: bool) -> None:
     """Land files, run the four jobs, and show what became of every row."""
+    if streams:
+        from demo_streams import demo
+
+        demo(seconds)
+        return
     console = Console()
     if not console.is_terminal:
         console = Console(width=110)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import subprocess
 import sys
 import tempfile
 import time
@@ -24,8 +25,14 @@ from tests.write.histories import CASES, duckdb_reader, prove  # noqa: E402
 @click.option("--case", "only", type=click.Choice(list(CASES)), help="This case alone.")
 @click.option("--keys", type=int, help="How many histories a table has; by the seed where it is left out.")
 @click.option("--cuts", type=int, help="How many batches they come in; by the seed where it is left out.")
-def main(minutes: float, seed: int | None, only: str | None, keys: int | None, cuts: int | None) -> None:
+@click.option("--streams", is_flag=True, help="A stream under steady load for so long (30 minutes), in their place.")
+def main(
+    minutes: float, seed: int | None, only: str | None, keys: int | None, cuts: int | None, *, streams: bool
+) -> None:
     """Deliver random histories to every kind of table, and hold each against the oracle."""
+    if streams:
+        command = [sys.executable, ROOT / "benchmarks" / "endure.py", "--minutes", str(int(minutes) or 30)]
+        sys.exit(subprocess.run(command, check=False).returncode)
     seed = random.randrange(10**6) if seed is None else seed  # noqa: S311
     end = time.monotonic() + 60 * minutes
     histories = batches = 0

@@ -12,7 +12,7 @@ from pyspark.sql.types import DataType
 
 from lakehouse.check.cast import exact
 from lakehouse.errors import ColumnMissingError, ConfigError, QualityGateError, first_line
-from lakehouse.lake.batch import CODE, MESSAGE, RAW, RECEIVED, SKIP, SOURCE
+from lakehouse.lake.batch import CODE, MESSAGE, RAW, RECEIVED, SKIP, SOURCE, TOLD
 from lakehouse.lake.frame import as_json, col, counted
 from lakehouse.spec.contract import Contract
 
@@ -37,6 +37,7 @@ class Checked:
 
     ``accepted`` holds the typed columns and ``_source``; ``rejected`` holds ``record, source, code, reasons, message``.
     ``broken`` counts the rows that broke each rule, whatever its ``on_fail``.
+    ``handed``: how many rows ``accepted`` holds, where a state made others of those that were kept.
     """
 
     accepted: DataFrame
@@ -46,6 +47,7 @@ class Checked:
     quarantined: int
     dropped: int
     broken: Mapping[str, int] = field(default_factory=dict)
+    handed: int | None = None
 
 
 def check(arrived: Arrived, contract: Contract | None, *, missing: str = "null") -> Checked:
@@ -191,10 +193,11 @@ def _typed(rows: DataFrame, contract: Contract, missing: str) -> tuple[DataFrame
             is_kept = F.col(f"__kept_{index}")
             faults.append(F.when(sound & ~is_kept, F.lit(f"CAST:{name}")))
         if not column.nullable:
-            faults.append(F.when(sound & is_kept & col(name).isNull(), F.lit(f"NULL_VALUE:{name}")))
+            told = F.coalesce(F.array_contains(TOLD, name), F.lit(True)) if TOLD in rows.columns else F.lit(True)
+            faults.append(F.when(sound & is_kept & told & col(name).isNull(), F.lit(f"NULL_VALUE:{name}")))
     declared = {name.lower() for name in contract.columns}
     others = [col(name) for name in received if name.lower() not in declared]
-    beside = [name for name in (*_BESIDE, RECEIVED) if name in rows.columns]
+    beside = [name for name in (*_BESIDE, TOLD, RECEIVED) if name in rows.columns]
     # the values first, as columns of their own: rules speak of the typed ones
     typed = rows.select(*values, *others, SOURCE, *beside, _AS_RECEIVED, *kept_flags)
     return typed, faults

@@ -5,12 +5,15 @@ from __future__ import annotations
 from functools import reduce
 from typing import TYPE_CHECKING
 
+from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
 
-from lakehouse.errors import CommitMissingError, ImbalanceError
+from lakehouse.errors import CommitMissingError, ConfigError, ImbalanceError, first_line
 from lakehouse.lake.batch import RECEIVED_TYPE, SOURCE_TYPE
 from lakehouse.lake.frame import literal, small_frame
-from lakehouse.lake.table import commits, create, exists, head
+from lakehouse.lake.table import commits, create, exists, head, read_table
+from lakehouse.spec.contract import columns_of
+from lakehouse.spec.document import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,6 +41,8 @@ _STAMPS = {
     "batch": "bigint",
     "quarantined_at": "timestamp",
 }
+_MARKS = {"requeue": "string", "requeued_at": "timestamp", "outcome": "string"}
+_COLUMNS = {**_ROW, **_STAMPS, **_MARKS}
 _COMMENTS = {
     "record": "The row as it was received: its text, else its columns as JSON; NULL for a whole file",
     "received": "The message that it came in: key, value and headers, byte by byte; of Kafka only",
@@ -51,7 +56,19 @@ _COMMENTS = {
     "stream": "The job's checkpoint, by its id",
     "batch": "The batch of that checkpoint",
     "quarantined_at": "When that run put it here",
+    "requeue": "The requeue that took it up again: what is still wrong is another row, of the stream requeue/<this>",
+    "requeued_at": "When that was",
+    "outcome": "What became of it: requeued; NULL while it is here to be dealt with",
 }
+
+REQUEUE = "requeue/"
+"""What the stream of a requeue begins with; its id follows."""
+
+OPEN = "requeue IS NULL AND outcome IS NULL"
+"""Rows that nobody has dealt with yet."""
+
+UNFINISHED = "requeue IS NOT NULL AND outcome IS NULL"
+"""Rows that a requeue has taken up, and is not done with."""
 
 
 def put_aside(
@@ -76,7 +93,7 @@ def put_aside(
         create(
             spark,
             table,
-            {**_ROW, **_STAMPS},
+            _COLUMNS,
             about="Rows that could not be used, as they were received",
             comments=_COMMENTS,
             properties={"lakehouse.mode": "append", "delta.dataSkippingStatsColumns": "code,run_id,stream,batch"},
@@ -122,6 +139,79 @@ def put_aside(
             f"{table.name}: {expected} rows were to be put aside, the commit holds {found.metrics.get('numOutputRows')}"
         )
         raise ImbalanceError(message)
+
+
+def every_row(spark: SparkSession, table: Table) -> DataFrame:
+    """The quarantine with all of its columns: a table of an older version has fewer."""
+    frame = read_table(spark, table)
+    lacking = {name: F.lit(None).cast(kind) for name, kind in _COLUMNS.items() if name not in frame.columns}
+    return frame.withColumns(lacking) if lacking else frame
+
+
+def open_rows(spark: SparkSession, table: Table) -> DataFrame:
+    """The rows that nobody has dealt with yet."""
+    return every_row(spark, table).where(OPEN)
+
+
+def condition(rows: DataFrame, text: str) -> str:
+    """The text, once it is a condition on the columns of the quarantine.
+
+    Raises:
+        ConfigError: it is not, or names what there is not.
+    """
+    if fault := _fault(rows, text):
+        message = f"--where {text}: {fault}"
+        raise ConfigError(message, hint=f"the columns are {', '.join(_COLUMNS)}")
+    return f"({text}\n)"
+
+
+def _fault(rows: DataFrame, text: str) -> str | None:
+    """Why a text is no condition on the rows."""
+    try:
+        strange = sorted(name for name in columns_of(text) if name.lower() not in _COLUMNS)
+        if strange:
+            return f"the quarantine has no column '{strange[0]}'{nearest(strange[0], list(_COLUMNS))}"
+        kind = rows.select(F.expr(text).alias("it")).schema["it"].dataType.simpleString()
+    except (ValueError, PySparkException) as error:
+        return first_line(error)
+    if kind != "boolean":
+        return f"it is {kind}, not true or false"
+    # Spark would put something in its place
+    return "it holds a reference" if "${" in text else None
+
+
+def mark(spark: SparkSession, table: Table, requeue: str, which: str) -> int:
+    """Take up the open rows for which a condition is true, in one commit; how many there are.
+
+    The rows that are taken up are those of the one moment, whatever is put aside meanwhile.
+    """
+    have = read_table(spark, table).columns
+    lacking = {name: kind for name, kind in _COLUMNS.items() if name not in have}
+    if lacking:
+        told = ", ".join(f"{name} {kind} COMMENT {literal(_COMMENTS[name])}" for name, kind in lacking.items())
+        spark.sql(f"ALTER TABLE {table.sql} ADD COLUMNS ({told})")
+    taken = f"requeue = {literal(requeue)}, requeued_at = current_timestamp()"
+    return _updated(spark, table, taken, f"{OPEN} AND {which}")
+
+
+def close(spark: SparkSession, table: Table, requeue: str) -> None:
+    """Note that a requeue is done with its rows, in one commit."""
+    _updated(spark, table, "outcome = 'requeued'", f"requeue = {literal(requeue)} AND outcome IS NULL")
+
+
+def release(spark: SparkSession, table: Table, requeue: str) -> None:
+    """Undo a requeue that reached nothing: its rows are open again, and stand for what it put aside of them.
+
+    That goes first: where this is ended in between, no row is there twice, and it is done again.
+    """
+    spark.sql(f"DELETE FROM {table.sql} WHERE stream = {literal(REQUEUE + requeue)}")  # noqa: S608 -- quoted
+    taken = f"requeue = {literal(requeue)} AND outcome IS NULL"
+    _updated(spark, table, "requeue = NULL, requeued_at = NULL", taken)
+
+
+def _updated(spark: SparkSession, table: Table, what: str, which: str) -> int:
+    """Change marks, in one commit; of how many rows. Spark has judged the condition by itself before."""
+    return int(spark.sql(f"UPDATE {table.sql} SET {what} WHERE {which}").collect()[0][0])  # noqa: S608 -- judged
 
 
 def _stamped(frame: DataFrame, stage: str, identity: Identity, now: datetime) -> DataFrame:

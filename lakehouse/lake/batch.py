@@ -27,6 +27,10 @@ RAW, CODE, MESSAGE = "__raw", "__code", "__message"
 SKIP = "__skip"
 """Beside a row where the source has such: why it is no row of data, such as ``tombstone``; it is counted as dropped."""
 
+TOLD = "__told"
+"""Beside a row where the source has such: the columns that it tells, where it is not all of them (a deletion tells its key
+alone); the others are NULL and mean nothing, so that NOT NULL is not asked of them."""
+
 RECEIVED = "__received"
 """Beside a row where the source has such: the message that it came in, which quarantine keeps."""
 
@@ -34,6 +38,11 @@ RECEIVED_TYPE = (
     "struct<key:binary,value:binary,headers:array<struct<key:string,value:binary>>,"
     "timestamp:timestamp,timestamp_type:int>"
 )
+
+CAME, HANDED, ONCE, LATE_AT, FAULTS = "__came", "__handed", "__once", "__late_at", "__faults"
+"""Of rows that a state has taken up: a row that came, or one that the state hands on. Beside the first its ``_source``,
+what is wrong with it, and the first and last moment (in µs) at which the watermark shuts it out; beside the second
+whether it stands for one that came."""
 
 
 def sourced(frame: DataFrame) -> DataFrame:
@@ -56,12 +65,14 @@ class Arrived:
 
     They are not evaluated yet, or give the same whenever they are. ``skips`` are the reasons that ``__skip`` may hold.
     ``judged``: they were held against the contract already, on their way in.
+    ``watermark_ms``: a state has taken them up, and has left out those that this watermark has passed.
     """
 
     rows: DataFrame
     bad_files: tuple[BadFile, ...] = ()
     skips: tuple[str, ...] = ()
     judged: bool = False
+    watermark_ms: int | None = None
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,15 @@ class Checkpoint:
         lines = read_lines(spark, f"{self.path}/offsets/{batch}") or []
         return dict(json.loads(lines[-1])) if lines and lines[-1].startswith("{") else {}
 
+    def watermark(self, spark: SparkSession, batch: int) -> int:
+        """The watermark in ms since 1970 that Spark noted for a batch before it ran it; 0 before the first."""
+        lines = read_lines(spark, f"{self.path}/offsets/{batch}") or []
+        return int(json.loads(lines[1])["batchWatermarkMs"]) if len(lines) > 1 else 0
+
+    def is_read_once(self, spark: SparkSession, batch: int) -> bool:
+        """Whether the batch reads its source up to one place, also where its plan names the source several times."""
+        return len(set((read_lines(spark, f"{self.path}/offsets/{batch}") or [])[2:])) <= 1
+
     def last_offset(self, spark: SparkSession) -> dict[str, Any]:
         """Where the newest batch ends in its source; empty before the first."""
         newest = self._newest(spark, "offsets")

@@ -74,11 +74,20 @@ def row_hash(frame: DataFrame, columns: Sequence[str]) -> Column:
     return F.xxhash64(*parts) if parts else F.lit(0)
 
 
+_TIME = "yyyy-MM-dd'T'HH:mm:ss.SSSSSS"
+_TIMES = {"timestampFormat": f"{_TIME}XXX", "timestampNTZFormat": _TIME}
+
+
 def as_json(value: Column) -> Column:
     """A struct, array or map as JSON with all that is in it: NULLs too, and times to the microsecond."""
-    time = "yyyy-MM-dd'T'HH:mm:ss.SSSSSS"
-    options = {"ignoreNullFields": "false", "timestampFormat": f"{time}XXX", "timestampNTZFormat": time}
-    return F.to_json(value, options)
+    return F.to_json(value, {"ignoreNullFields": "false", **_TIMES})
+
+
+def of_json(text: Column, schema: StructType) -> tuple[Column, Column]:
+    """The struct that ``as_json`` made a text of, and whether it is: nothing of the text was lost or is another."""
+    value = F.from_json(text, schema, {"columnNameOfCorruptRecord": "__corrupt", **_TIMES})
+    told, found = (F.map_entries(F.from_json(one, "map<string,string>")) for one in (text, as_json(value)))
+    return value, F.coalesce(F.size(F.array_except(told, found)) == 0, F.lit(False))
 
 
 def sql_type(kind: DataType) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,11 +70,17 @@ class Brokers:
         """The topics that the source reads.
 
         Raises:
-            SourceNotFoundError: one that it names, or any that fits its pattern, is not there.
+            SourceNotFoundError: one that it names, or any that fits its pattern, is not there; or the one of dead
+                letters.
         """
 
         def ask(admin: Any) -> dict[str, Topic]:
             there = admin.list_topics(timeout=_PATIENCE).topics
+            for name in set(source.topics) - there.keys():
+                # that a topic is not listed may be for want of rights
+                error = admin.list_topics(name, timeout=_PATIENCE).topics[name].error
+                if error and error.code() == client().KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                    raise client().KafkaException(error)
             wanted = _wanted(source, sorted(there))
             told = admin.describe_topics(client().TopicCollection(wanted), request_timeout=_PATIENCE)
             return {
@@ -107,6 +114,23 @@ class Brokers:
 
         answer: dict[str, dict[int, Range]] = self._ask(ask)
         return answer
+
+    def made_at(self, places: Mapping[tuple[str, int], int]) -> dict[tuple[str, int], float]:
+        """When the first record at or after an offset of a topic's partition was made, in seconds since 1970."""
+        kafka = client()
+        found: dict[tuple[str, int], float] = {}
+        settings = {"bootstrap.servers": self.servers, "group.id": "lakehouse-status", "log_level": 0}
+        consumer = kafka.Consumer({**settings, **self.librdkafka}, logger=_quiet())
+        try:
+            consumer.assign([kafka.TopicPartition(*place, offset) for place, offset in places.items()])
+            until = time.monotonic() + _PATIENCE / 3
+            while len(found) < len(places) and time.monotonic() < until:
+                record = consumer.poll(0.2)
+                if record is not None and record.error() is None:
+                    found.setdefault((record.topic(), record.partition()), record.timestamp()[1] / 1000)
+        finally:
+            consumer.close()
+        return found
 
 
 def client() -> Any:
@@ -200,6 +224,9 @@ def _file(root: Path, name: str, where: str) -> Path:
 
 
 def _wanted(source: KafkaSource, there: Sequence[str]) -> list[str]:
+    if source.dead_letter_topic and source.dead_letter_topic not in there:
+        message = f"there is no topic '{source.dead_letter_topic}' for dead letters"
+        raise SourceNotFoundError(message, hint="make it: a message that cannot be sent on would end the run")
     if source.topic_pattern is not None:
         found = [name for name in there if re.fullmatch(source.topic_pattern, name)]
         if not found:

@@ -25,11 +25,27 @@ class Due:
 
 
 @dataclass(frozen=True)
+class Behind:
+    """What a source holds that was not read yet: how many of what, and how many seconds ago the oldest of it came."""
+
+    of: str
+    count: int
+    unit: str
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
 class Taken:
-    """One batch: what it is made of, as every commit of it notes it, and how its rows are read."""
+    """One batch: what it is made of, as every commit of it notes it, and how its rows are read.
+
+    ``send_on`` tells others of the rows that are put aside, where the source says so; at least once.
+    ``is_stateful``: what follows needs the state that reading it leaves behind.
+    """
 
     inputs: Mapping[str, Any]
     arrive: Callable[[], Arrived]
+    send_on: Callable[[DataFrame], None] | None = None
+    is_stateful: bool = False
 
 
 class Feed(Protocol):
@@ -62,6 +78,9 @@ class Feed(Protocol):
 
     def due(self, spark: SparkSession, checkpoint: Checkpoint) -> Due:
         """What a run would read; nothing is read for it but names, headers and schemas."""
+
+    def behind(self, spark: SparkSession, checkpoint: Checkpoint) -> list[Behind]:
+        """What was not read yet, by topic, folder or table."""
 
     def failure(self, error: str) -> LakehouseError | None:
         """What Spark's words mean, where the source knows them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial, reduce
@@ -24,7 +25,7 @@ from lakehouse.lake.batch import CODE, MESSAGE, RAW, SOURCE, SOURCE_TYPE, Arrive
 from lakehouse.lake.frame import col, small_frame
 from lakehouse.lake.storage import LISTING, FileEntry, entries, list_files, listing, local, plain_path
 from lakehouse.read import csv, json, parquet
-from lakehouse.read.feed import Due, Taken
+from lakehouse.read.feed import Behind, Due, Taken
 from lakehouse.read.scan import BLOCK, ORDINAL, URI, glob_escaped, is_the_files_fault
 
 if TYPE_CHECKING:
@@ -133,6 +134,13 @@ class FilesFeed:
         columns = columns_of_files(spark, new[:_LOOKED_AT], self.source)
         told = f"{len(new):,} new files, {sum(file.bytes for file in new):,} bytes of {self.folder}"
         return Due(told, small_frame(spark, [], {**columns, SOURCE: SOURCE_TYPE}))
+
+    def behind(self, spark: SparkSession, checkpoint: Checkpoint) -> list[Behind]:
+        """The files that were not read yet."""
+        new = self._new(spark, checkpoint)
+        oldest = min((file.modified_ms for file in new), default=None)
+        seconds = None if oldest is None else round(time.time() - oldest / 1000, 1)
+        return [Behind(self.folder, len(new), "files", seconds)]
 
     def failure(self, error: str) -> LakehouseError | None:
         """Nothing that Spark says of files needs other words."""

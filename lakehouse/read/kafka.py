@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -13,10 +12,13 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import DataType, StringType
 
 from lakehouse.errors import AccessDeniedError, RecordsLostError, SourceUnavailableError, innermost
-from lakehouse.lake.batch import CODE, MESSAGE, RAW, RECEIVED, SKIP, SOURCE, Arrived
+from lakehouse.lake.batch import CODE, MESSAGE, RAW, RECEIVED, SKIP, SOURCE, TOLD, Arrived
 from lakehouse.lake.frame import col, literal, small_frame
 from lakehouse.lake.storage import read_lines, write_text
-from lakehouse.read.feed import Due, Taken
+from lakehouse.read import dead_letters
+from lakehouse.read.feed import Behind, Due, Taken
+from lakehouse.read.payload import avro as avro_payload
+from lakehouse.read.payload import debezium
 from lakehouse.read.payload import json as json_payload
 from lakehouse.read.payload import text as text_payload
 from lakehouse.spec.kafka import AtOffsets, AtTime, Avro, Binary, DelimitedText, Json
@@ -91,8 +93,13 @@ class KafkaFeed:
             _nothing_lost(read, topics, self.brokers.ranges({name: topics[name] for name in read if name in topics}))
         self._looked = time.monotonic()
 
-    def stream(self, spark: SparkSession) -> DataFrame:
-        """The records, as Spark's source has them."""
+    @property
+    def gives_rows(self) -> bool:
+        """Whether one plan decodes every batch; where schemas come with the messages, each needs its own."""
+        return not isinstance(self.source.value, Avro)
+
+    def stream(self, spark: SparkSession, run_id: str) -> DataFrame:
+        """The rows of the records, or the records as Spark's source has them."""
         options = {
             "kafka.bootstrap.servers": self.brokers.servers,
             **({"subscribePattern": self.source.topic_pattern} if self.source.topic_pattern else {}),
@@ -105,7 +112,8 @@ class KafkaFeed:
             "kafka.isolation.level": "read_committed",
             **{f"kafka.{name}": value for name, value in self.brokers.java.items()},
         }
-        return spark.readStream.format("kafka").options(**options).load()
+        records = spark.readStream.format("kafka").options(**options).load()
+        return arrived(records, self.source, self.brokers, run_id=run_id).rows if self.gives_rows else records
 
     def take(self, batch: DataFrame, number: int, checkpoint: Checkpoint, run_id: str) -> Taken:
         """One batch, and the offsets that it goes from and to."""
@@ -121,8 +129,11 @@ class KafkaFeed:
                 for topic, parts in end.items()
             }
         }
-        now = datetime.now(UTC)
-        return Taken(inputs, partial(arrived, batch, self.source, self.brokers, run_id=run_id, now=now))
+        arrive = partial(arrived, batch, self.source, self.brokers, run_id=run_id)
+        if self.gives_rows:
+            arrive = partial(Arrived, batch, judged=True, skips=debezium.SKIPS if self.source.debezium else ())
+        send_on = partial(dead_letters.send, source=self.source, brokers=self.brokers, run_id=run_id)
+        return Taken(inputs, arrive, send_on if self.source.dead_letter_topic else None)
 
     def due(self, spark: SparkSession, checkpoint: Checkpoint) -> Due:
         """How many records there are that the checkpoint has not read."""
@@ -130,8 +141,25 @@ class KafkaFeed:
         ranges, read = self.brokers.ranges(topics), checkpoint.committed_offset(spark)
         behind = {name: behind_of(parts, read.get(name, {})) for name, parts in ranges.items()}
         listed = ", ".join(f"{count:,} records of {name}" for name, count in sorted(behind.items()))
-        columns = arrived(small_frame(spark, [], RECORD), self.source, self.brokers, run_id="", now=datetime.now(UTC))
+        columns = arrived(small_frame(spark, [], RECORD), self.source, self.brokers, run_id="")
         return Due(listed, columns.rows.drop(RAW, CODE, MESSAGE, RECEIVED, SKIP))
+
+    def behind(self, spark: SparkSession, checkpoint: Checkpoint) -> list[Behind]:
+        """The offsets of each topic that were not read yet; some may hold no record."""
+        topics, read = self.brokers.topics(self.source), checkpoint.committed_offset(spark)
+        ranges = self.brokers.ranges(topics)
+        next_ones = {
+            (name, place): max(read.get(name, {}).get(str(place), low), low)
+            for name, parts in ranges.items()
+            for place, (low, high) in parts.items()
+            if high > read.get(name, {}).get(str(place), low)
+        }
+        made, now = self.brokers.made_at(next_ones), time.time()
+        oldest = {name: min((at for (topic, _), at in made.items() if topic == name), default=None) for name in ranges}
+        return [
+            Behind(name, behind_of(parts, read.get(name, {})), "records", None if at is None else round(now - at, 1))
+            for name, parts, at in ((name, parts, oldest[name]) for name, parts in sorted(ranges.items()))
+        ]
 
     def failure(self, error: str) -> LakehouseError | None:
         """What the consumers of Spark say, as one of our errors."""
@@ -218,9 +246,9 @@ def _nothing_lost(
             raise RecordsLostError(message, hint=_LOST_HINT)
 
 
-def arrived(batch: DataFrame, source: KafkaSource, brokers: Brokers, *, run_id: str, now: datetime) -> Arrived:
+def arrived(batch: DataFrame, source: KafkaSource, brokers: Brokers, *, run_id: str) -> Arrived:
     """The rows that the records of a batch hold, with all that Kafka says of each; nothing is evaluated yet."""
-    messages = _messages(_until(batch, source), run_id, now)
+    messages = _messages(_until(batch, source), run_id)
     decoded = _decoded(messages, source, brokers)
     key = F.col("__key")
     code = F.col(CODE)
@@ -246,8 +274,22 @@ def arrived(batch: DataFrame, source: KafkaSource, brokers: Brokers, *, run_id: 
         code.alias(CODE),
         F.col(MESSAGE),
         skip.alias(SKIP),
+        *([debezium.told().alias(TOLD)] if source.debezium else []),
     )
-    return Arrived(rows)
+    return Arrived(rows, skips=debezium.SKIPS if source.debezium else ())
+
+
+AS_IT_CAME = "received IS NOT NULL AND source.offset IS NOT NULL"
+"""Which rows of the quarantine are whole messages."""
+
+
+def again(rows: DataFrame, source: KafkaSource, brokers: Brokers, *, run_id: str) -> Arrived:
+    """Messages of the quarantine as they once came, each with its place in its topic, wherever the source ends now."""
+    held = {name: f"received.{name}" for name in ("key", "value", "timestamp", "headers")}
+    held |= {name: f"source.{name}" for name in ("topic", "partition", "offset")}
+    held["timestampType"] = "received.timestamp_type"
+    records = rows.select(*[F.col(held[name]).cast(kind).alias(name) for name, kind in RECORD.items()])
+    return arrived(records, source.model_copy(update={"ending_offsets": "latest"}), brokers, run_id=run_id)
 
 
 def _until(batch: DataFrame, source: KafkaSource) -> DataFrame:
@@ -265,7 +307,7 @@ def _until(batch: DataFrame, source: KafkaSource) -> DataFrame:
     return batch
 
 
-def _messages(batch: DataFrame, run_id: str, now: datetime) -> DataFrame:
+def _messages(batch: DataFrame, run_id: str) -> DataFrame:
     """The records as the formats take them; no format sees a column that does not begin with two underscores."""
     source = F.struct(
         F.lit(None).cast("string").alias("file"),
@@ -273,7 +315,7 @@ def _messages(batch: DataFrame, run_id: str, now: datetime) -> DataFrame:
         F.col("topic"),
         F.col("partition"),
         F.col("offset"),
-        F.lit(now).cast("timestamp").alias("ingested_at"),
+        F.current_timestamp().alias("ingested_at"),
         F.lit(run_id).alias("run_id"),
     )
     received = F.struct("key", "value", "headers", F.col("timestamp"), F.col("timestampType").alias("timestamp_type"))
@@ -290,6 +332,9 @@ def _decoded(messages: DataFrame, source: KafkaSource, brokers: Brokers) -> Data
     """The messages with the columns that they hold."""
     columns = source.contract.columns if source.contract else {}
     declared = {name: DataType.fromDDL(column.type) for name, column in columns.items()}
+    if source.debezium and isinstance(source.value, Json):
+        unknown, rescue = source.unknown_fields, source.rescue
+        return debezium.decoded(messages, declared, source.debezium, unknown=unknown, rescue=rescue)
     match source.value:
         case Json():
             return json_payload.decoded(messages, declared, unknown=source.unknown_fields, rescue=source.rescue)
@@ -298,6 +343,8 @@ def _decoded(messages: DataFrame, source: KafkaSource, brokers: Brokers) -> Data
         case Binary():
             return text_payload.binary(messages)
         case Avro():
-            raise NotImplementedError(brokers.servers)
+            return avro_payload.decoded(
+                messages, registry=brokers.registry, schema=brokers.schema, topics=source.topics
+            )
         case _:
             return text_payload.text(messages)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
+from itertools import takewhile
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
 
-from lakehouse.errors import NotAppendOnlyError, ReservedNameError
-from lakehouse.lake.batch import CODE, MESSAGE, RAW, Arrived, sourced
-from lakehouse.lake.table import head, read_table
-from lakehouse.read.feed import Due, Taken
+from lakehouse.errors import ImbalanceError, NotAppendOnlyError, ReservedNameError
+from lakehouse.lake.batch import CODE, MESSAGE, RAW, SOURCE, Arrived, sourced
+from lakehouse.lake.frame import of_json
+from lakehouse.lake.table import commits, head, read_table
+from lakehouse.read import event_time
+from lakehouse.read.feed import Behind, Due, Taken
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -22,6 +27,8 @@ if TYPE_CHECKING:
     from lakehouse.spec.contract import Contract
     from lakehouse.spec.source import TableSource
 
+_FAR_BACK = 10_000
+
 
 @dataclass(frozen=True)
 class TableFeed:
@@ -30,12 +37,16 @@ class TableFeed:
     table: Table
     source: TableSource
     missing: ClassVar[Literal["error"]] = "error"
-    gives_rows: ClassVar[bool] = True
+
+    @property
+    def gives_rows(self) -> bool:
+        """Unless a state takes the rows up: what is late is told batch by batch."""
+        return not self.source.is_stateful
 
     @property
     def where(self) -> str:
-        """The table's name."""
-        return self.table.name
+        """The table's name, and what is held of its rows: the checkpoint holds that too."""
+        return f"{self.table.name}, {self.source.state}" if self.source.is_stateful else self.table.name
 
     @property
     def contract(self) -> Contract | None:
@@ -54,13 +65,25 @@ class TableFeed:
             reader = reader.option("maxBytesPerTrigger", self.source.max_bytes)
         else:
             reader = reader.option("maxFilesPerTrigger", self.source.max_files or 1000)
-        return with_source(reader.load(self.table.path))
+        rows = with_source(reader.load(self.table.path))
+        if self.source.watermark:
+            return event_time.taken_up(rows.drop(RAW, CODE, MESSAGE), self.source, self.source.watermark)
+        return rows
 
     def take(self, batch: DataFrame, number: int, checkpoint: Checkpoint, run_id: str) -> Taken:
         """One batch, and where in the table's log it ends."""
         del run_id
-        end = checkpoint.offset(batch.sparkSession, number)
+        spark = batch.sparkSession
+        end = checkpoint.offset(spark, number)
         inputs = {"table": self.table.name, "version": end.get("reservoirVersion"), "index": end.get("index")}
+        if self.source.is_stateful:
+            if not checkpoint.is_read_once(spark, number):
+                message = f"batch {number} reads {self.table.name} to several places, so its rows cannot be counted"
+                raise ImbalanceError(message, hint="a fault of this library, or of Spark")
+            # Spark leaves out what was too late for the batch before: what that closed is handed on in this one
+            passed = checkpoint.watermark(spark, max(number - 1, 0))
+            inputs["watermark"] = datetime.fromtimestamp(passed / 1000, UTC).isoformat() if passed else None
+            return Taken(inputs, partial(Arrived, batch, watermark_ms=passed), is_stateful=True)
         return Taken(inputs, partial(Arrived, batch, judged=True))
 
     def due(self, spark: SparkSession, checkpoint: Checkpoint) -> Due:
@@ -69,14 +92,45 @@ class TableFeed:
         seen = checkpoint.last_offset(spark).get("reservoirVersion")
         since = "from its beginning" if seen is None else f"what was appended since version {int(seen) - 1}"
         told = f"{self.table.name} up to version {newest.version if newest else 'none'}, {since}"
-        return Due(told, sourced(read_table(spark, self.table).limit(0)))
+        return Due(told, event_time.columns(sourced(read_table(spark, self.table)), self.source))
+
+    def behind(self, spark: SparkSession, checkpoint: Checkpoint) -> list[Behind]:
+        """The commits of the table that changed rows and were not read yet."""
+        offset = checkpoint.committed_offset(spark)
+        # an index within a version: that one is not read to its end
+        seen = int(offset.get("reservoirVersion", -1)) - 1
+        new = [
+            one
+            for one in takewhile(lambda one: one.version > seen, commits(spark, self.table, _FAR_BACK))
+            if one.changes_rows
+        ]
+        waited = datetime.now(UTC) - datetime.fromisoformat(new[-1].at).replace(tzinfo=UTC) if new else None
+        return [Behind(self.table.name, len(new), "commits", round(waited.total_seconds(), 1) if waited else None)]
 
     def failure(self, error: str) -> LakehouseError | None:
         """What a table says that was changed by more than appends."""
         if "DELTA_SOURCE_TABLE_IGNORE_CHANGES" in error or "DELTA_SOURCE_IGNORE_DELETE" in error:
-            message = f"{self.where} was changed by more than appends, so it cannot be read as a stream"
+            message = f"{self.table.name} was changed by more than appends, so it cannot be read as a stream"
             return NotAppendOnlyError(message, hint="read it as it is (leave out stream: true)")
         return None
+
+
+AS_IT_CAME = "record IS NOT NULL"
+"""Which rows of the quarantine hold all that the table had of them."""
+
+
+def again(rows: DataFrame, table: Table) -> Arrived:
+    """Rows of the quarantine as the table had them; those that do not fit its columns any more are put aside again."""
+    schema = StructType([field for field in read_table(rows.sparkSession, table).schema.fields if field.name != SOURCE])
+    value, is_same = of_json(F.col("record"), schema)
+    held = rows.select(
+        value.alias("__row"),
+        F.col("source").alias(SOURCE),
+        F.col("record").alias(RAW),
+        F.when(~is_same, "COLUMNS_CHANGED").alias(CODE),
+        F.when(~is_same, f"{table.name} has other columns or types than when the row was read").alias(MESSAGE),
+    )
+    return Arrived(held.select("__row.*", SOURCE, RAW, CODE, MESSAGE))
 
 
 def with_source(rows: DataFrame) -> DataFrame:

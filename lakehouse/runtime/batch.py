@@ -14,6 +14,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from lakehouse.check.contract import check, required, too_late
+from lakehouse.check.late import by_watermark
 from lakehouse.check.quarantine import STEP as QUARANTINE
 from lakehouse.check.quarantine import put_aside
 from lakehouse.errors import ConfigError, DeleteGuardError, LakehouseError, TransformError, first_line
@@ -60,12 +61,15 @@ class Incoming:
     """What is new of the incremental source: how it is read, and what its rows are held against.
 
     ``missing`` says what a column is that the contract declares and the batch lacks: ``null`` or an ``error``.
+    ``send_on`` tells others of the rows that are put aside. ``is_stateful``: to read it makes what the next one needs.
     """
 
     name: str
     arrive: Callable[[], Arrived]
     contract: Contract | None
     missing: Literal["null", "error"]
+    send_on: Callable[[DataFrame], None] | None = None
+    is_stateful: bool = False
 
 
 class Clock:
@@ -145,7 +149,9 @@ def process(batch: Batch, journal: Journal) -> Outcome:
     made = earlier(spark, target, identity) if identity.again else None
     if made:
         identity = replace(identity, inputs=made.note["inputs"])
-    outcome = _again(made, identity) if made else _through(batch)
+        if batch.incoming and batch.incoming.is_stateful:
+            _taken(batch.incoming, Clock())
+    outcome = replayed(made, identity) if made else _through(batch)
     event = Event(
         "batch",
         work.job.job,
@@ -170,7 +176,7 @@ def process(batch: Batch, journal: Journal) -> Outcome:
     return outcome
 
 
-def _again(made: Commit, identity: Identity) -> Outcome:
+def replayed(made: Commit, identity: Identity) -> Outcome:
     """The outcome of a batch that an earlier attempt committed, from what it noted in its commit."""
     written = result(made, replayed=True)
     rows = rows_of(made.note["rows"], written).balance()
@@ -200,10 +206,10 @@ def _made(batch: Batch, clock: Clock) -> _Made:
     }
     taken = _taken(batch.incoming, clock) if batch.incoming else _Taken()
     made = _Made(taken, None, dict(taken.counts), {"read": taken.rejected})
-    if batch.incoming is None or made.known["accepted"]:
+    if batch.incoming is None or taken.rows:
         with clock.stage("transform"):
             produced = renamed(_transformed(work, {**frames, **taken.frames}), work.job.write)
-            made.produced, counts, rejected = _writable(work, produced, made.known.get("accepted"))
+            made.produced, counts, rejected = _writable(work, produced, taken.rows)
         made.known |= counts
         made.aside["write"] = [rejected] if counts["rejected"] else []
     return made
@@ -232,6 +238,10 @@ def _through(batch: Batch) -> Outcome:
         if put or (identity.again and exists(spark, quarantine)):
             with clock.stage("quarantine"):
                 put_aside(spark, quarantine, aside, taken.bad_files, identity, now=now, expected=put)
+        if batch.incoming and batch.incoming.send_on:
+            with clock.stage("dead_letters"):
+                for rejected in taken.rejected:
+                    batch.incoming.send_on(rejected)
         with clock.stage("write"):
             written = replace(planned, identity=identity).commit(spark)
     return Outcome(identity.batch, "done", rows_of(known, written).balance(), written, taken.rules, clock.rounded())
@@ -260,9 +270,10 @@ def _not_empty(spec: Write) -> None:
 
 @dataclass(frozen=True)
 class _Taken:
-    """What came of the incremental source: what is kept of it by the source's name, and what is not."""
+    """What came of the incremental source: what is kept of it by the source's name, how many rows, and what is not."""
 
     frames: Mapping[str, DataFrame] = field(default_factory=dict)
+    rows: int | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
     rejected: Sequence[DataFrame] = ()
     bad_files: Sequence[BadFile] = ()
@@ -273,7 +284,10 @@ def _taken(incoming: Incoming, clock: Clock) -> _Taken:
     with clock.stage("read"):
         arrived = incoming.arrive()
     with clock.stage("check"):
-        checked = check(arrived, incoming.contract, missing=incoming.missing)
+        if arrived.watermark_ms is not None:
+            checked = by_watermark(arrived)
+        else:
+            checked = check(arrived, incoming.contract, missing=incoming.missing)
     counts = {
         "read": checked.read,
         "accepted": checked.kept,
@@ -281,7 +295,8 @@ def _taken(incoming: Incoming, clock: Clock) -> _Taken:
         "dropped": checked.dropped,
     }
     rejected = [checked.rejected] if checked.quarantined > len(arrived.bad_files) else []
-    return _Taken({incoming.name: checked.accepted}, counts, rejected, arrived.bad_files, checked.broken)
+    rows = checked.kept if checked.handed is None else checked.handed
+    return _Taken({incoming.name: checked.accepted}, rows, counts, rejected, arrived.bad_files, checked.broken)
 
 
 def _transformed(work: Workplace, frames: Mapping[str, DataFrame]) -> DataFrame:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
+from lakehouse.read import kafka, tables
 from lakehouse.read.files import FilesFeed
 from lakehouse.read.kafka import KafkaFeed
 from lakehouse.read.tables import TableFeed
+from lakehouse.spec.kafka import KafkaSource
 from lakehouse.spec.source import FilesSource, TableSource
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pyspark.sql import DataFrame
+
+    from lakehouse.lake.batch import Arrived
     from lakehouse.read.feed import Feed
     from lakehouse.runtime.workplace import Workplace
 
@@ -22,3 +31,22 @@ def feed_of(work: Workplace) -> Feed:
     if isinstance(source, TableSource):
         return TableFeed(work.lake.table(source.table), source)
     return KafkaFeed(work.brokers[name], source)
+
+
+@dataclass(frozen=True)
+class Again:
+    """How rows of the quarantine come in again: those that hold all that came, by a condition on them."""
+
+    as_it_came: str
+    arrive: Callable[[DataFrame], Arrived]
+
+
+def again_of(work: Workplace) -> Again | None:
+    """How rows that came of the job's incremental source come in again; None where that cannot be done yet."""
+    name, source = work.job.stream
+    if isinstance(source, KafkaSource):
+        arrive = partial(kafka.again, source=source, brokers=work.brokers[name], run_id=work.run_id)
+        return Again(kafka.AS_IT_CAME, arrive)
+    if isinstance(source, TableSource):
+        return Again(tables.AS_IT_CAME, partial(tables.again, table=work.lake.table(source.table)))
+    return None

@@ -82,7 +82,7 @@ class Journal:
             # the run was killed, perhaps after the ledger was told, and the checkpoint not
             self._known = newest_batch(self.spark, self.ledger, stream)
             for commit in reversed(missing):
-                self.add(_recovered(commit, target), committed=True)
+                self.add(recovered(commit, target), committed=True)
             self.flush()
 
     def _missing(self, target: Table, stream: str) -> list[Commit]:
@@ -96,7 +96,7 @@ class Journal:
         return found
 
 
-def _recovered(commit: Commit, target: Table) -> Event:
+def recovered(commit: Commit, target: Table) -> Event:
     """The event of a batch, from what it noted in its commit."""
     note, written = commit.note, result(commit, replayed=True)
     at = datetime.fromisoformat(commit.at).replace(tzinfo=UTC)

@@ -91,12 +91,10 @@ def _written(work: Workplace, frames: dict[str, DataFrame]) -> Generator[str, No
         if frames[name].columns == [SOURCE] and source.contract is None:
             yield f"  write {target.name}: nothing, as there is nothing new"
             return False
-        beside = {column: F.lit(None).cast("string") for column in (RAW, CODE, MESSAGE)}
-        missing = feed_of(work).missing
-        frames = {
-            **frames,
-            name: check(Arrived(frames[name].withColumns(beside)), source.contract, missing=missing).accepted,
-        }
+        if not work.job.is_stateful:
+            beside = {column: F.lit(None).cast("string") for column in (RAW, CODE, MESSAGE)}
+            arrived = Arrived(frames[name].withColumns(beside))
+            frames = {**frames, name: check(arrived, source.contract, missing=feed_of(work).missing).accepted}
     try:
         produced = renamed(work.transform(**frames) if work.transform else next(iter(frames.values())), spec)
         fit = fits(produced, spec, target)

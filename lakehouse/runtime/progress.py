@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lakehouse.publish.ledger import Rows
     from lakehouse.runtime.batch import Outcome
     from lakehouse.runtime.maintain import Cared
+    from lakehouse.runtime.requeue import Report
     from lakehouse.runtime.result import RunResult
     from lakehouse.runtime.workplace import Workplace
 
@@ -79,6 +80,19 @@ def cared_for(cared: Cared) -> Iterator[str]:
         yield f"  {step.step:<8} {step.status:<8} {'; '.join(filter(None, (_counted(step.counts), step.why)))}"
     if cared.error:
         yield f"  failed: {cared.error.code}"
+
+
+def requeued(report: Report) -> Iterator[str]:
+    """What a requeue found, a line for each job and reason, and what came of it."""
+    yield report.table
+    if report.unfinished:
+        yield f"  {report.unfinished:,} rows of a requeue that was interrupted: settled before others are taken up"
+    if not report.found:
+        yield "  nothing in quarantine that was asked for"
+    for one in report.found:
+        yield f"  {one.rows:,} rows of {one.job}: {f'not requeued: {one.refused}' if one.refused else 'chosen'}"
+    for run in report.runs:
+        yield f"  {run.job} {run.run_id} {run.status}: {told(run.rows)}"
 
 
 def _counted(counts: Mapping[str, int]) -> str:

@@ -6,6 +6,7 @@ import shutil
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from lakehouse.check.quarantine import REQUEUE
 from lakehouse.errors import CommitMissingError, ConfigError, SourceEmptyError
 from lakehouse.lake.batch import Identity
 from lakehouse.lake.frame import literal
@@ -112,7 +113,8 @@ def finish(work: Workplace, spark: SparkSession, target: Table) -> None:
         # what the old checkpoint put aside, the rebuild has put aside again
         quarantine, old = work.lake.quarantine(target.name), work.lake.checkpoint(work.job.job).id(spark)
         if old and exists(spark, quarantine):
-            spark.sql(f"DELETE FROM {quarantine.sql} WHERE stream = {literal(old)}")  # noqa: S608 -- quoted
+            again = f"job = {literal(work.job.job)} AND stream LIKE '{REQUEUE}%'"
+            spark.sql(f"DELETE FROM {quarantine.sql} WHERE stream = {literal(old)} OR ({again})")  # noqa: S608 -- quoted
         _take_memory(beside, target)
         shutil.rmtree(beside.replaces, ignore_errors=True)
         beside.folders[1].replace(beside.replaces)

@@ -8,6 +8,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from lakehouse.errors import LakehouseError, WriteConflictError, first_line
@@ -73,6 +74,7 @@ def execute(
     full_refresh: bool = False,
     stop: threading.Event | None = None,
     say: Callable[[Outcome], None] = lambda _: None,
+    instead: Callable[[Journal, Callable[[Outcome], None]], None] | None = None,
 ) -> RunResult:
     """Run a job to its end. How it failed, if it did, is in the result and, as far as there is a lake, in the ledger.
 
@@ -82,6 +84,7 @@ def execute(
         full_refresh: rebuild the target from the start, and put it in the place of the old one at the end.
         stop: set from elsewhere, it ends the run after the batch that it is at.
         say: called after each batch.
+        instead: runs other batches than those that are due.
     """
     stop = stop or threading.Event()
     begin, clock = datetime.now(UTC), time.perf_counter()
@@ -94,7 +97,8 @@ def execute(
         spark = spark or start(work.job.job, work.settings)
         journal = Journal(spark, work.lake.ledger)
         with settled(spark, work.settings), held(work.lake, work.job.job):
-            _run(work, journal, total.add, stop, full_refresh=full_refresh)
+            due = partial(_due, work, stop=stop, full_refresh=full_refresh)
+            _run(work, journal, total.add, instead or due)
             newest = head(spark, work.lake.table(work.job.write.table))
     except LakehouseError as raised:
         error = raised
@@ -133,20 +137,30 @@ def _run(
     work: Workplace,
     journal: Journal,
     done: Callable[[Outcome], None],
+    batches: Callable[[Journal, Callable[[Outcome], None]], None],
+) -> None:
+    spark, target = journal.spark, work.lake.table(work.job.write.table)
+    refresh.finish(work, spark, target)
+    batches(journal, done)
+    if exists(spark, target):
+        work.lake.register(spark, target)
+
+
+def _due(
+    work: Workplace,
+    journal: Journal,
+    done: Callable[[Outcome], None],
     stop: threading.Event,
     *,
     full_refresh: bool,
 ) -> None:
     spark, target = journal.spark, work.lake.table(work.job.write.table)
-    refresh.finish(work, spark, target)
     if not work.job.is_incremental:
         whole.run(work, target, done, journal, again=full_refresh)
     elif full_refresh:
         refresh.run(work, spark, target, done, stop)
     else:
         stream.run(work, target, work.lake.checkpoint(work.job.job), done, journal, stop)
-    if exists(spark, target):
-        work.lake.register(spark, target)
 
 
 def _result(

@@ -52,13 +52,20 @@ def start(name: str, settings: Mapping[str, str]) -> SparkSession:
 @contextmanager
 def settled(spark: SparkSession, settings: Mapping[str, str]) -> Iterator[SparkSession]:
     """The session with what a job's meaning depends on, and with the environment's settings; as it was, afterwards."""
+    wanted = {**settings, **_ALWAYS}
+    with having(spark, {key: wanted[key] for key in wanted if key in _ALWAYS or spark.conf.isModifiable(key)}):
+        yield spark
+
+
+@contextmanager
+def having(spark: SparkSession, settings: Mapping[str, str]) -> Iterator[None]:
+    """The session with these settings; as it was, afterwards."""
     before: dict[str, str | None] = {}
     try:
-        for key, value in {**settings, **_ALWAYS}.items():
-            if key in _ALWAYS or spark.conf.isModifiable(key):
-                before[key] = spark.conf.get(key, None)
-                _set(spark, key, value)
-        yield spark
+        for key, value in settings.items():
+            before[key] = spark.conf.get(key, None)
+            _set(spark, key, value)
+        yield
     finally:
         for key, old in before.items():
             if old is None:

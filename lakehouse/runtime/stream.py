@@ -15,6 +15,7 @@ from lakehouse.lake.batch import Identity
 from lakehouse.lake.table import exists
 from lakehouse.runtime.batch import Batch, Incoming, explained, pinned, process
 from lakehouse.runtime.feeds import feed_of
+from lakehouse.runtime.session import having
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +35,18 @@ if TYPE_CHECKING:
 
 _POLL = 1
 """Seconds between two looks at whether a stream has ended, or is to be."""
+
+_SPARK_55271 = 'IterableOps.map(scala.Function1)" because the return value of "scala.Option.get()" is null'
+"""How Spark 4.1's Kafka source ends a query that has run a batch again which was begun before: the batch is done with,
+but its metrics lack what only a new batch asks for. Started again, the query goes on with the next one."""
+
+_STATE = {
+    "spark.sql.streaming.stateStore.providerClass": (
+        "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider"
+    ),
+    "spark.sql.streaming.stateStore.rocksdb.changelogCheckpointing.enabled": "true",
+}
+"""State that is on disk, not in the heap of Java, and of which a batch writes no more than it changed."""
 
 _IDLE = 5.0
 """Seconds that a stream which is to stop may take to end the batch that is done, before it is stopped as it is."""
@@ -105,7 +118,7 @@ def _batch(
     name, _ = work.job.stream
     taken = feed.take(frame, number, checkpoint, work.run_id)
     identity = Identity(work.job.job, work.run_id, stream, number, again=again, inputs={name: taken.inputs})
-    incoming = Incoming(name, taken.arrive, feed.contract, feed.missing)
+    incoming = Incoming(name, taken.arrive, feed.contract, feed.missing, taken.send_on, taken.is_stateful)
     return Batch(work, spark, identity, pinned(work, spark, identity), incoming, target)
 
 
@@ -150,29 +163,47 @@ def _stream(
     """
     feed = feed_of(work)
     feed.look(spark, checkpoint)
-    checkpoint.claim(spark, {"job": work.job.job, "source": feed.where, "target": target.name})
+    mode = work.job.output_mode
+    windows = {"windows": mode} if work.job.windows else {}
+    checkpoint.claim(spark, {"job": work.job.job, "source": feed.where, "target": target.name, **windows})
     turnstile = _Turnstile(lambda batch, number: each(feed, batch, number), stop)
     frame = feed.stream(spark, work.run_id)
     if feed.gives_rows:
         frame = judge(frame, feed.contract, missing=feed.missing)
     writer = (
         frame.writeStream.foreachBatch(turnstile)
+        .outputMode(mode)
         .queryName(f"{work.job.job} {work.run_id}")
         .option("checkpointLocation", checkpoint.path)
     )
-    query = triggered(writer, work.job.trigger).start()
+    again = True
+    while again:
+        with having(spark, _STATE if work.job.is_stateful else {}):
+            query = triggered(writer, work.job.trigger).start()
+        again = _to_its_end(query, turnstile, feed, idle)
+
+
+def _to_its_end(query: StreamingQuery, turnstile: _Turnstile, feed: Feed, idle: Callable[[], None]) -> bool:
+    """Wait for the end of a query; whether it must be started again.
+
+    Raises:
+        LakehouseError: what a batch raised, or what Spark says of the source.
+    """
     try:
         _awaited(query, turnstile, idle)
     except StreamingQueryException as error:
         failure = turnstile.failures[0] if turnstile.failures else None
-        if stop.is_set() and isinstance(failure, _EnoughError):
-            return
+        if turnstile.stop.is_set() and isinstance(failure, _EnoughError):
+            return False
+        if failure is None and _SPARK_55271 in str(error):
+            return not turnstile.stop.is_set()
         if isinstance(failure, LakehouseError | _EnoughError):
             raise failure from None
         unknown = failure or LakehouseError(f"the stream of {feed.where} failed: {innermost(str(error))}")
         raise feed.failure(str(failure or error)) or unknown from error
     finally:
         query.stop()
+    return False
 
 
 def _awaited(query: StreamingQuery, turnstile: _Turnstile, idle: Callable[[], None]) -> None:

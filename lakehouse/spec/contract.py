@@ -45,7 +45,7 @@ def columns_of(check: str) -> set[str]:
     Raises:
         ValueError: the text is not one SQL expression over the columns of a row.
     """
-    tree = _parsed(check)
+    tree = parsed(check)
     for kinds, message in _REFUSED:
         if tree.find(*kinds):
             raise ValueError(message)
@@ -56,7 +56,12 @@ def columns_of(check: str) -> set[str]:
     return {column.parts[0].name for column in tree.find_all(exp.Column)}
 
 
-def _parsed(check: str) -> exp.Condition:
+def parsed(check: str) -> exp.Condition:
+    """The tree of an SQL expression.
+
+    Raises:
+        ValueError: the text is not one SQL expression.
+    """
     try:
         # the tokens are looked at first, as the parser passes over a semicolon at the end
         several = any(token.token_type == TokenType.SEMICOLON for token in _SPARK.tokenize(check))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -81,6 +81,32 @@ class Job(Spec):
                 message = f"{self.trigger} never ends, and sources.{name}.ending_offsets says where it does"
                 raise FieldError(message, "trigger")
         return self
+
+    @model_validator(mode="after")
+    def _the_mode_fits_the_state(self) -> Job:
+        mode = self.write.mode
+        if self.windows and mode not in ("append", "scd1"):
+            message = "windows are appended (each once, when its time is over) or kept by scd1 (each as it is so far)"
+            raise FieldError(message, "write", "mode")
+        if self.is_stateful and mode == "snapshot":
+            message = "a snapshot is whole: what dedupe or the watermark left out of it would be deleted"
+            raise FieldError(message, "write", "mode")
+        return self
+
+    @property
+    def is_stateful(self) -> bool:
+        """Whether something of a batch is held for those that follow."""
+        return any(isinstance(source, TableSource) and source.is_stateful for source in self.sources.values())
+
+    @property
+    def windows(self) -> bool:
+        """Whether ``transform`` is given windows, and not the rows that came."""
+        return any(isinstance(source, TableSource) and source.window for source in self.sources.values())
+
+    @property
+    def output_mode(self) -> Literal["append", "update"]:
+        """When a window is handed on: once its time is over, or with every batch that changed it."""
+        return "update" if self.windows and self.write.mode == "scd1" else "append"
 
     @property
     def is_incremental(self) -> bool:

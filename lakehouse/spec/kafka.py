@@ -244,6 +244,14 @@ class KafkaSource(Spec):
         return self
 
     @model_validator(mode="after")
+    def _no_circle(self) -> KafkaSource:
+        own = self.dead_letter_topic
+        if own and (own in self.topics or (self.topic_pattern and re.fullmatch(self.topic_pattern, own))):
+            message = f"'{own}' is a topic that this source reads: what it puts aside would come again for ever"
+            raise FieldError(message, "dead_letter_topic")
+        return self
+
+    @model_validator(mode="after")
     def _schema_where_needed(self) -> KafkaSource:
         declared = self.contract is not None and bool(self.contract.columns)
         if self.value.format in ("json", "csv") and not declared:

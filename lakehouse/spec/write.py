@@ -115,7 +115,7 @@ class Scd1Write(_Keyed):
         bool | ColumnNames, Field(description="A NULL leaves the column as it is: in all columns, or in these.")
     ] = False
     update_columns: Annotated[
-        ColumnName | None, Field(description="The column (array of text) that lists what each event sets.")
+        ColumnName | None, Field(description="The column or field (array of text) that lists what each event sets.")
     ] = None
 
     @model_validator(mode="after")

@@ -16,6 +16,7 @@ from pyspark.sql import functions as F
 from lakehouse.errors import KeyMissingError
 from lakehouse.lake.batch import CODE, SOURCE
 from lakehouse.lake.frame import col, path, row_hash, sql_type
+from lakehouse.lake.types import resolved
 from lakehouse.write import auxiliary
 from lakehouse.write.change import PUT, REMOVE
 from lakehouse.write.events import (
@@ -57,11 +58,10 @@ def told(batch: DataFrame, spec: Scd1Write) -> DataFrame:
     Raises:
         KeyMissingError: ``update_columns`` or ``ignore_null_updates`` names a column that is not there.
     """
-    known = {name.lower(): name for name in batch.columns}
     silent = spec.ignore_null_updates if isinstance(spec.ignore_null_updates, tuple) else ()
     for field, wanted in (("ignore_null_updates", silent), ("update_columns", (spec.update_columns,))):
         for name in wanted:
-            if name is not None and name.lower() not in known:
+            if name is not None and resolved(batch.schema, name) is None:
                 message = f"{spec.table}: {field} names {name}, which the rows do not have"
                 raise KeyMissingError(message, hint=f"they have {', '.join(batch.columns)}")
     if spec.update_columns is None:

@@ -1,0 +1,132 @@
+"""How far each stream is behind its source, and what it did last: from the checkpoint, the target's log and the source.
+
+Of a lake on this machine none of it needs Spark.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from typing import TYPE_CHECKING, Any, cast
+
+from lakehouse.errors import LakehouseError
+from lakehouse.lake.storage import local
+from lakehouse.lake.table import commits
+from lakehouse.runtime.feeds import feed_of
+from lakehouse.write.commit import STEP
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pyspark.sql import SparkSession
+
+    from lakehouse.lake.checkpoint import Checkpoint
+    from lakehouse.lake.table import Commit
+    from lakehouse.read.feed import Behind
+    from lakehouse.runtime.workplace import Workplace
+
+_RECENT = 20
+"""Commits over which the rate is taken."""
+
+_FAR_BACK = 1000
+
+
+@dataclass(frozen=True)
+class Status:
+    """One stream: who runs it, its newest batch, how fast it goes, and how far it is behind.
+
+    ``rows_per_second`` is over the newest batches that made a commit; None where there are fewer than two.
+    """
+
+    job: str
+    target: str
+    trigger: str
+    runner: dict[str, Any] | None
+    batch: int | None
+    committed_at: str | None
+    read: int | None
+    rows_per_second: float | None
+    behind: tuple[Behind, ...]
+    error: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """As ``lakehouse status --json`` prints it."""
+        return asdict(self)
+
+
+def status(work: Workplace, spark: SparkSession | None = None) -> Status:
+    """How a job with an incremental source stands. A source that cannot be asked is said, and is no error."""
+    # of a lake on this machine nothing asks Spark
+    session, checkpoint = cast("SparkSession", spark), work.lake.checkpoint(work.job.job)
+    target = work.lake.table(work.job.write.table)
+    stream = checkpoint.id(session)
+    own = (commit for commit in commits(session, target, _FAR_BACK) if _is_of(commit, stream))
+    recent = list(islice(own, _RECENT)) if stream else []
+    newest = recent[0] if recent else None
+    behind, error = _behind(work, session, checkpoint)
+    return Status(
+        work.job.job,
+        target.name,
+        work.job.trigger,
+        _runner(work),
+        newest.note["batch"] if newest else None,
+        newest.at if newest else None,
+        newest.note["rows"].get("read") if newest else None,
+        _rate(recent),
+        behind,
+        error,
+    )
+
+
+def _is_of(commit: Commit, stream: str | None) -> bool:
+    return (commit.note.get("stream"), commit.note.get("step")) == (stream, STEP)
+
+
+def _behind(work: Workplace, spark: SparkSession, checkpoint: Checkpoint) -> tuple[tuple[Behind, ...], str | None]:
+    try:
+        return tuple(feed_of(work).behind(spark, checkpoint)), None
+    except LakehouseError as error:
+        return (), f"{error.code}: {error.message}"
+
+
+def _rate(recent: list[Commit]) -> float | None:
+    """Rows a second that were read between the oldest and the newest of these commits."""
+    if len(recent) < 2:
+        return None
+    newest, oldest = (datetime.fromisoformat(commit.at) for commit in (recent[0], recent[-1]))
+    rows = sum(commit.note["rows"].get("read", 0) for commit in recent[:-1])
+    return round(float(rows) / max((newest - oldest).total_seconds(), 0.001), 1)
+
+
+def _runner(work: Workplace) -> dict[str, Any] | None:
+    """Who holds the job's lock: its host and process; None where nobody does."""
+    path = local(f"{work.lake.root}/_checkpoints/{work.job.job}.lock")
+    if path is None or not path.is_file():
+        return None
+    with path.open("r", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            text = file.read().strip()
+            return dict(json.loads(text)) if text else {"host": "unknown"}
+    return None
+
+
+def told(found: Status) -> Iterator[str]:
+    """A status in words, a line at a time."""
+    who = f"run by {found.runner.get('pid')} on {found.runner.get('host')}" if found.runner else "not running"
+    yield f"{found.job} -> {found.target} ({found.trigger}): {who}"
+    if found.batch is not None and found.committed_at:
+        ago = (datetime.now(UTC).replace(tzinfo=None) - datetime.fromisoformat(found.committed_at)).total_seconds()
+        rate = f", {found.rows_per_second:,} rows/s" if found.rows_per_second is not None else ""
+        yield f"  last commit: batch {found.batch}, {found.read:,} rows read, {ago:,.0f} s ago{rate}"
+    else:
+        yield "  last commit: none"
+    for one in found.behind:
+        late = f", the oldest {one.seconds:,.1f} s old" if one.seconds is not None else ""
+        yield f"  behind: {one.count:,} {one.unit} of {one.of}{late}"
+    if found.error:
+        yield f"  cannot tell how far it is behind: {found.error}"
