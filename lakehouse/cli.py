@@ -318,8 +318,8 @@ def requeue(
 ) -> NoReturn:
     """Bring in what was put aside of TABLE, after a fix.
 
-    Each row goes through the job that met it once, at the place in the order that it came with: nothing newer is overwritten. What
-    is still wrong is put aside again. What was interrupted is settled first.
+    Each row goes through the job that met it once, at the place in the order that it came with: nothing newer is
+    overwritten. What is still wrong is put aside again. What was interrupted is settled first.
     """
     from lakehouse.runtime.progress import Progress, requeued
     from lakehouse.runtime.requeue import requeue as run_again

@@ -148,7 +148,8 @@ def judge(rows: DataFrame, contract: Contract | None, *, missing: str = "null") 
     typed, faults = _typed(rows, contract, missing)
     whole = F.col(CODE).isNull() & F.col(SKIP).isNull()
     broken = [whole & F.coalesce(~_condition(typed, rule), F.lit(False)) for rule in contract.rules]
-    flagged = typed.withColumns({f"__rule_{index}": condition for index, condition in enumerate(broken)})
+    # Spark Connect takes no empty list of columns
+    flagged = typed.select("*", *[condition.alias(f"__rule_{index}") for index, condition in enumerate(broken)])
     flags = [F.col(f"__rule_{index}") for index in range(len(broken))]
     by_fate = {
         fate: [(rule, flag) for rule, flag in zip(contract.rules, flags, strict=True) if rule.on_fail == fate]

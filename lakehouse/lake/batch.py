@@ -28,8 +28,8 @@ SKIP = "__skip"
 """Beside a row where the source has such: why it is no row of data, such as ``tombstone``; it is counted as dropped."""
 
 TOLD = "__told"
-"""Beside a row where the source has such: the columns that it tells, where it is not all of them (a deletion tells its key
-alone); the others are NULL and mean nothing, so that NOT NULL is not asked of them."""
+"""Beside a row where the source has such: the columns that it tells, where it is not all of them (a deletion tells its
+key alone); the others are NULL and mean nothing, so that NOT NULL is not asked of them."""
 
 RECEIVED = "__received"
 """Beside a row where the source has such: the message that it came in, which quarantine keeps."""

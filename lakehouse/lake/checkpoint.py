@@ -36,12 +36,13 @@ class Checkpoint:
             CheckpointError: it belongs to another job, source or target.
         """
         lines = read_lines(spark, f"{self.path}/owner.json")
-        if lines is None:
-            if self.id(spark):
-                message = f"{self.path} is a checkpoint that this library did not make"
-                raise CheckpointError(message, hint="move it away; the job then reads its source from the start")
+        if not self.id(spark):
+            # no query has begun it: whatever an earlier run was refused for may have been corrected since
             write_text(spark, f"{self.path}/owner.json", json.dumps(owner))
             return
+        if lines is None:
+            message = f"{self.path} is a checkpoint that this library did not make"
+            raise CheckpointError(message, hint="move it away; the job then reads its source from the start")
         found = json.loads(lines[0])
         different = [
             f"{key} is {found.get(key)}, not {value}" for key, value in owner.items() if found.get(key) != value

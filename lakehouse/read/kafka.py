@@ -18,7 +18,7 @@ from lakehouse.lake.storage import read_lines, write_text
 from lakehouse.read import dead_letters
 from lakehouse.read.feed import Behind, Due, Taken
 from lakehouse.read.payload import avro as avro_payload
-from lakehouse.read.payload import debezium
+from lakehouse.read.payload import debezium, debezium_avro
 from lakehouse.read.payload import json as json_payload
 from lakehouse.read.payload import text as text_payload
 from lakehouse.spec.kafka import AtOffsets, AtTime, Avro, Binary, DelimitedText, Json
@@ -274,7 +274,7 @@ def arrived(batch: DataFrame, source: KafkaSource, brokers: Brokers, *, run_id: 
         code.alias(CODE),
         F.col(MESSAGE),
         skip.alias(SKIP),
-        *([debezium.told().alias(TOLD)] if source.debezium else []),
+        *([F.col(TOLD)] if TOLD in decoded.columns else []),
     )
     return Arrived(rows, skips=debezium.SKIPS if source.debezium else ())
 
@@ -332,7 +332,17 @@ def _decoded(messages: DataFrame, source: KafkaSource, brokers: Brokers) -> Data
     """The messages with the columns that they hold."""
     columns = source.contract.columns if source.contract else {}
     declared = {name: DataType.fromDDL(column.type) for name, column in columns.items()}
-    if source.debezium and isinstance(source.value, Json):
+    if source.debezium:
+        if isinstance(source.value, Avro):
+            messages = debezium_avro.as_read(
+                messages,
+                registry=brokers.registry,
+                schema=brokers.schema,
+                topics=source.topics,
+                flat=source.debezium.flat,
+            )
+        else:
+            messages = debezium.as_read(messages)
         unknown, rescue = source.unknown_fields, source.rescue
         return debezium.decoded(messages, declared, source.debezium, unknown=unknown, rescue=rescue)
     match source.value:

@@ -201,6 +201,8 @@ def _refusal(spark: SparkSession, work: Workplace) -> str:
     cases = [("NOT stage <=> 'read'", "transform() made it: what came is not here")]
     if write.mode == "snapshot":
         cases.append(("true", "a snapshot is one unit: deliver it again"))
+    if job.is_stateful:
+        cases.append(("true", "a state has gone on without it: --full-refresh with a longer delay takes it up in time"))
     if again is None:
         cases.append(("true", "what came of such a source is not here as a whole"))
     else:

@@ -54,7 +54,7 @@ class LocalLake:
         transform: Callable[..., DataFrame] | None = None,
         full_refresh: bool = False,
     ) -> RunResult:
-        """Run a job of the project in this lake.
+        """Run a job of the project in this lake; whatever its trigger says, it ends when nothing is left.
 
         Raises:
             LakehouseError: as the job's run would.
@@ -65,7 +65,14 @@ class LocalLake:
         asked = {"landing": str(self.landing), **(params or {})}
         known = self._parameters(job)
         wanted = {name: value for name, value in asked.items() if name in known or name in (params or {})}
-        work = prepare(job, lake=str(self.folder), params=wanted, transform=transform, root=self.project)
+        work = prepare(
+            job,
+            lake=str(self.folder),
+            params=wanted,
+            transform=transform,
+            trigger="available_now",
+            root=self.project,
+        )
         result = execute(work, spark=self.spark, full_refresh=full_refresh)
         if result.error:
             raise result.error

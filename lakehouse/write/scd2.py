@@ -20,7 +20,6 @@ from lakehouse.write.evolve import fitted
 from lakehouse.write.timeline import Fold, ordered, sequence, trackable, with_versions
 
 if TYPE_CHECKING:
-    from lakehouse.write.commit import Plan
     from collections.abc import Mapping
 
     from pyspark.sql import DataFrame
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from lakehouse.lake.batch import Identity
     from lakehouse.lake.table import Commit, Table
     from lakehouse.spec.write import Scd2Write
+    from lakehouse.write.commit import Plan
 
 
 def plan(batch: DataFrame, spec: Scd2Write, target: Table, identity: Identity, about: str) -> Plan:

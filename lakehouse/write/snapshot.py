@@ -45,12 +45,12 @@ from lakehouse.write.evolve import fitted, grown
 from lakehouse.write.timeline import Fold, ordered, trackable, with_versions
 
 if TYPE_CHECKING:
-    from lakehouse.write.commit import Plan
     from pyspark.sql import Column, DataFrame
 
     from lakehouse.lake.batch import Identity
     from lakehouse.lake.table import Table
     from lakehouse.spec.write import SnapshotWrite
+    from lakehouse.write.commit import Plan
 
 _AT = "__snapshot"
 

@@ -47,7 +47,9 @@ def test_what_spark_wrote_is_read_back_batch_by_batch(spark: SparkSession, tmp_p
 
 def test_a_checkpoint_belongs_to_one_job_source_and_target(spark: SparkSession, tmp_path: Path) -> None:
     checkpoint = Checkpoint(str(tmp_path / "c"))
+    checkpoint.claim(spark, {**OWNER, "source": "mistyped"})  # no query has begun it, so this can be corrected
     checkpoint.claim(spark, OWNER)
+    (tmp_path / "c" / "metadata").write_text('{"id":"x"}\n')
     with pytest.raises(
         CheckpointError, match="belongs to another job or source: source is s, not other; target is t, not u"
     ):

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+from types import SimpleNamespace
 from typing import Any
 
+import fastavro
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -52,7 +57,11 @@ def tell(spark: SparkSession) -> Tell:
     """``tell([(key, value), ...], columns, types=...)``: messages of one partition, read by the feed and its contract."""
 
     def run(
-        records: Iterable[Sequence[Any]], columns: dict[str, str], more: dict[str, Any] | None = None, **debezium: Any
+        records: Iterable[Sequence[Any]],
+        columns: dict[str, str],
+        more: dict[str, Any] | None = None,
+        brokers: Any = None,
+        **debezium: Any,
     ) -> Told:
         rows = []
         for offset, (key, value, *header) in enumerate(records):
@@ -66,10 +75,10 @@ def tell(spark: SparkSession) -> Tell:
             F.lit(0).alias("timestampType"), F.when(F.col("header").isNotNull(), F.array(header)).alias("headers"),
         )  # fmt: skip
         source = KafkaSource(
-            kind="kafka", bootstrap_servers="localhost:9092", topics=("t",), value={"format": "json"},
-            debezium=debezium, contract={"columns": columns}, **(more or {}),
+            kind="kafka", bootstrap_servers="localhost:9092", topics=("t",),
+            debezium=debezium, contract={"columns": columns}, **({"value": {"format": "json"}} | (more or {})),
         )  # fmt: skip
-        found = arrived(batch, source, None, run_id="r")
+        found = arrived(batch, source, brokers, run_id="r")
         checked = check(found, source.contract)
         told = Told([None] * len(rows), [None] * len(rows), [None] * len(rows), dict(checked.broken))
         assert checked.read == len(rows) == checked.kept + checked.quarantined + checked.dropped
@@ -154,7 +163,7 @@ def test_changes_of_postgres_become_rows_with_what_the_change_was(tell):
             # without the fields before and after, as the documentation has it
             (None, {"source": postgres("t", None, None)["source"], "op": "t", "ts_ms": 1559033904961}),
         ],
-        CUSTOMERS | {"id": "bigint"},
+        CUSTOMERS,
     )  # fmt: skip
     assert told.rows == [ANNE, marie, {"id": 1}, None, {**ANNE, "id": 2}, {}]
     assert told.counts == {"tombstone": 1}
@@ -330,7 +339,7 @@ def test_the_sequence_is_the_order_in_which_the_changes_of_a_key_were_made(tell)
 
 def test_a_value_that_was_not_changed_and_is_not_told_is_left_out_of_set(tell):
     columns = {
-        "id": "bigint", "body": "string", "blob": "binary", "texts": "array<string>", "numbers": "array<int>",
+        "id": "bigint", "body": "string not null", "blob": "binary", "texts": "array<string>", "numbers": "array<int>",
         "longs": "array<bigint>", "ids": "array<string>", "pairs": "map<string,string>", "amount": "decimal(9,2)",
     }  # fmt: skip
     text, encoded, _, blobs, numbers, ids, pairs = placeholders(GONE)
@@ -685,3 +694,152 @@ def test_other_types_of_the_connectors_pass_as_they_are(tell):
         "place": {"x": 1.5, "y": 2.0, "srid": None},
     }  # fmt: skip
     assert told.rows[1:] == ["JSON_TYPE"] * 5
+
+
+def in_avro(schema: Any, value: Any) -> bytes:
+    out = io.BytesIO()
+    fastavro.schemaless_writer(out, fastavro.parse_schema(json.loads(json.dumps(schema))), value)
+    return out.getvalue()
+
+
+def test_avro_has_the_same_rows_by_the_types_of_its_schema(tell):
+    def connect(kind: str, name: str, **more: Any) -> dict[str, Any]:
+        return {"type": kind, "connect.version": 1, "connect.name": name, **more}
+
+    fields = {
+        "id": "long", "name": ["null", "string"], "at": connect("long", f"{DBZ}.MicroTimestamp"), "day": connect("int", f"{DBZ}.Date"),
+        "amount": connect("bytes", f"{CONNECT}.Decimal", scale=2, precision=64, logicalType="decimal", **{"connect.parameters": {"scale": "2"}}),
+        "any": {"type": "record", "name": "VariableScaleDecimal", "namespace": "io.debezium.data", "connect.name": "io.debezium.data.VariableScaleDecimal",
+                "fields": [{"name": "scale", "type": "int"}, {"name": "value", "type": "bytes"}]},
+        "seen": connect("long", f"{CONNECT}.Timestamp", logicalType="timestamp-millis"), "blob": "bytes", "tags": {"type": "array", "items": "string"},
+        "x": "double", "plain": "long",
+    }  # fmt: skip
+    value = {
+        "type": "record",
+        "name": "Value",
+        "fields": [{"name": name, "type": kind} for name, kind in fields.items()],
+    }
+    source = {
+        name: ["null", "long" if name in ("lsn", "ts_ms") else "string"]
+        for name in ("connector", "snapshot", "sequence", "lsn", "ts_ms", "table")
+    }
+    parts = {
+        "before": ["null", value], "after": ["null", "Value"], "op": "string", "ts_ms": ["null", "long"],
+        "source": {"type": "record", "name": "Source", "fields": [{"name": name, "type": kind} for name, kind in source.items()]},
+    }  # fmt: skip
+    schema = {
+        "type": "record",
+        "name": "Envelope",
+        "fields": [{"name": name, "type": kind} for name, kind in parts.items()],
+    }
+    columns = {
+        "id": "bigint", "name": "string", "at": "timestamp", "day": "date", "amount": "decimal(12,2)", "any": "decimal(9,3)",
+        "seen": "timestamp", "blob": "binary", "tags": "array<string>", "x": "double", "plain": "bigint",
+    }  # fmt: skip
+    row = {
+        "id": 1, "name": None, "at": 1529507596945104, "day": 17702, "amount": Decimal("0.00"), "any": {"scale": 1, "value": b"\x0c"},
+        "seen": datetime(2018, 6, 20, 15, 13, 16, 945000, UTC), "blob": b"\x00\xff", "tags": ["a"], "x": 1e-7, "plain": 2**62 + 1,
+    }  # fmt: skip
+    about = {"connector": "postgresql", "snapshot": "false", "sequence": None, "lsn": 7, "ts_ms": 1, "table": "t"}
+    change = {"before": None, "after": row, "op": "c", "ts_ms": 1, "source": about}
+    values = [
+        change, {**change, "op": "u", "after": {**row, "name": GONE, "blob": GONE.encode(), "tags": [GONE]}},
+        {**change, "op": "d", "after": None, "before": row}, {**change, "op": "d", "after": None}, {**change, "op": "x"},
+    ]  # fmt: skip
+    records = [({"id": 1}, in_avro(schema, one)) for one in values]
+    avro = {"value": {"format": "avro", "schema_file": "x.avsc"}}
+    told = tell(
+        [*records, ({"id": 1}, None), ({"id": 1}, b"\x01")],
+        columns,
+        avro,
+        brokers=SimpleNamespace(registry=None, schema=json.dumps(schema)),
+    )
+    want = {
+        "id": 1, "at": datetime(2018, 6, 20, 15, 13, 16, 945104), "day": date(2018, 6, 20), "amount": Decimal("0.00"), "any": Decimal("1.200"),
+        "seen": datetime(2018, 6, 20, 15, 13, 16, 945000), "blob": b"\x00\xff", "tags": ["a"], "x": 1e-7, "plain": 2**62 + 1,
+    }  # fmt: skip
+    less = {name: one for name, one in want.items() if name not in ("blob", "tags")}
+    assert told.rows == [want, less, want, {"id": 1}, "UNKNOWN_OPERATION", None, "MALFORMED_AVRO"]
+    assert told.changes[1]["set"] == [name for name in columns if name not in ("name", "blob", "tags")]
+    assert told.changes[0]["sequence"] == f"1-{7:020}-1-{7:020}"
+    assert told.counts == {"tombstone": 1}
+    assert told.said[6] == "the value is not one datum of its schema"
+    # flat: the row is the value
+    told = tell(
+        [({"id": 1}, in_avro(value, row)), ({"id": 1}, None)],
+        columns,
+        avro,
+        brokers=SimpleNamespace(registry=None, schema=json.dumps(value)),
+        flat=True,
+    )
+    assert told.rows == [want, {"id": 1}]
+    assert [change["op"] for change in told.changes] == ["u", "d"]
+
+
+@pytest.fixture
+def registry() -> Iterator[tuple[str, dict[int, Any]]]:
+    """What answers as a schema registry does, and the schemas that it has."""
+    schemas: dict[int, Any] = {}
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            schema = schemas.get(int(self.path.rpartition("/")[2]))
+            told = {"schema": json.dumps(schema)} if schema else {"error_code": 40403, "message": "Schema not found"}
+            self.send_response(200 if schema else 404)
+            self.end_headers()
+            self.wfile.write(json.dumps(told).encode())
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Answer)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}", schemas
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_keys_and_versions_of_a_registry_are_each_read_by_their_own_schema(tell, registry):
+    """A column's type changes in the stream, and a column is added; the key of a deletion is in Avro, too."""
+    address, schemas = registry
+
+    def schema(**fields: Any) -> dict[str, Any]:
+        row = {
+            "type": "record",
+            "name": "Value",
+            "fields": [{"name": name, "type": kind} for name, kind in fields.items()],
+        }
+        parts = {"before": ["null", row], "after": ["null", "Value"], "op": "string"}
+        return {
+            "type": "record",
+            "name": "Envelope",
+            "fields": [{"name": name, "type": kind} for name, kind in parts.items()],
+        }
+
+    millis, micros = ({"type": "long", "connect.name": f"{DBZ}.{name}"} for name in ("Timestamp", "MicroTimestamp"))
+    schemas[1] = {"type": "record", "name": "Key", "fields": [{"name": "id", "type": "long"}]}
+    schemas[2] = schema(id="long", at=["null", millis])
+    schemas[3] = schema(id="long", at=["null", micros], note=["null", {"type": "string"}])
+
+    def framed(number: int, value: Any) -> bytes:
+        return b"\0" + number.to_bytes(4, "big") + in_avro(schemas[number], value)
+
+    key = framed(1, {"id": 7})
+    records = [
+        (key, framed(2, {"before": None, "after": {"id": 7, "at": 1529507596945}, "op": "c"})),
+        (key, framed(3, {"before": None, "after": {"id": 7, "at": 1529507596945104, "note": None}, "op": "u"})),
+        (key, framed(3, {"before": None, "after": None, "op": "d"})),
+        ({"id": 8}, framed(3, {"before": None, "after": None, "op": "d"})),
+        (b"\0\0\0\0\7\0", framed(2, {"before": None, "after": None, "op": "d"})),
+        (key, None), (key, b"\0\0\0\0\7\0"),
+    ]  # fmt: skip
+    columns = {"id": "bigint", "at": "timestamp", "note": "string"}
+    brokers = SimpleNamespace(registry=address, schema=None)
+    told = tell(records, columns, {"value": {"format": "avro", "registry": address}}, brokers=brokers)
+    at = datetime(2018, 6, 20, 15, 13, 16, 945104)
+    assert told.rows == [
+        {"id": 7, "at": at.replace(microsecond=945000)}, {"id": 7, "at": at}, {"id": 7}, {"id": 8}, "CHANGE_WITHOUT_KEY", None, "AVRO_SCHEMA_ID",
+    ]  # fmt: skip
+    assert [change and change["set"] for change in told.changes[:3]] == [["id", "at"], None, ["id"]]

@@ -146,7 +146,7 @@ _FROM_BYTES = (
     "CASE WHEN {places} > 0 THEN concat(left({v}, length({v}) - {places}), '.', right({v}, {places})) "
     "WHEN {places} <= 0 THEN concat({v}, repeat('0', -{places})) END",
 )
-_NUMBERS = {
+_NUMBERS: dict[str, tuple[str, ...]] = {
     DECIMAL: ("hex(try_to_binary({v}, 'base64'))", *_FROM_BYTES),
     _VARIABLE: ("hex(try_to_binary(get_json_object({v}, '$.value'), 'base64'))", *_FROM_BYTES),
 }
@@ -176,7 +176,7 @@ def _clock(digits: int) -> tuple[str, ...]:
     )
 
 
-_TIMES = {
+_TIMES: dict[str, tuple[str, ...]] = {
     "io.debezium.time.Date": _DATE,
     "org.apache.kafka.connect.data.Date": _DATE,
     "io.debezium.time.Timestamp": _MILLIS,

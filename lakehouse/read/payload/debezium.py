@@ -26,7 +26,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import BooleanType, DecimalType, IntegralType
 
 from lakehouse.errors import ConfigError
-from lakehouse.lake.batch import CODE, MESSAGE, SKIP
+from lakehouse.lake.batch import CODE, MESSAGE, SKIP, TOLD
 from lakehouse.lake.frame import col, literal, quoted, sql_type
 from lakehouse.read.payload.connect_types import DECIMAL, Value, kind_of, safe, said_by, with_said
 from lakehouse.read.payload.json import STRICT
@@ -78,13 +78,32 @@ _SOURCE = (
 _FLAT = {name: (f"__source_{name}", *(() if name.startswith("ts_") else (f"__{name}",))) for name in _SOURCE}
 """The same in a flat message, by the names that ``add.fields`` gives; a plain ``__ts_ms`` is the connector's clock."""
 
+READ = ("__doc", "__doc_key", "__fault", "__fault_said", "__names", "__fields", "__fields_key")
+"""What ``decoded`` is given of a message, beside what there is of each; see ``as_read``."""
+
 _FIELD = "field: string, type: string, name: string, parameters: struct<scale: string>"
+FIELDS = f"array<struct<{_FIELD}>>"
+"""The fields of a schema block."""
 
 _MARK = "\ue0ff#"
 _LONG = r"[:\[,]\s*-?(?:(?=[0-9.]{17})[0-9]+\.|[0-9.]+[eE])"
 _NUMBER = r'\G((?:"[^"\\]*+(?:\\.[^"\\]*+)*+"|-?+[0-9]++(?![.eE])|[^"0-9-])*+)(-?+[0-9]++[.eE][0-9.eE+-]*+)'
 """A sign of a number that a double may not hold; and everything up to one with a fraction or an exponent outside of
 strings, and that number: see read/json.py. The parser would make a double of it."""
+
+
+def as_read(messages: DataFrame) -> DataFrame:
+    """Messages in JSON as ``decoded`` takes them.
+
+    That is with the value and the key as JSON (``__doc``, ``__doc_key``; NULL: there is none), why the value is none
+    (``__fault``, and ``__fault_said`` in words); and, where the format tells them, the names of the value's fields
+    (``__names``) and the types of the row and of the key (``__fields``, ``__fields_key``).
+    """
+    key, none = F.col("__key").cast("string"), F.lit(None).cast("string")
+    fault = F.when(F.col("__value").isNotNull() & F.col("__text").isNull(), "VALUE_ENCODING")
+    texts = [F.col("__text"), F.when(F.is_valid_utf8(key), key), fault, none]
+    types = [F.lit(None).cast(kind) for kind in ("array<string>", FIELDS, FIELDS)]
+    return messages.withColumns(dict(zip(READ, [*texts, *types], strict=True)))
 
 
 def decoded(
@@ -101,14 +120,14 @@ def decoded(
     Each message is read by its own schema block, where it has one.
 
     Args:
-        messages: see the package.
+        messages: see the package, and ``as_read``.
         declared: the columns and their types.
         form: what the messages do not say themselves.
         unknown: what a field that is not declared does: ``quarantine`` the message, or ``ignore``.
         rescue: a column for such fields, by their names, each as its text.
 
     Raises:
-        ConfigError: ``types`` names a column that is not declared, or a type is declared whose parts nobody tells.
+        ConfigError: no column is declared, ``types`` names one that is not, or the parts of a type are nowhere told.
     """
     _fitting(declared, form)
     names, frame = list(declared), _opened(messages)
@@ -134,11 +153,16 @@ def decoded(
         .when(F.col(CODE) == "UNKNOWN_OPERATION", F.col("__op"))
     )
     message = F.when(F.col(CODE).isNotNull(), F.concat_ws(": ", message_of(F.col(CODE), MESSAGES), detail))
-    kept = [col(name) for name in messages.columns]
-    return frame.select(*kept, *columns, F.when(good, _change(known)).alias(CHANGE), CODE, message.alias(MESSAGE), SKIP)
+    message = F.when(F.col("__fault").isNull(), message).otherwise(F.coalesce("__fault_said", message))
+    kept = [col(name) for name in messages.columns if name not in READ]
+    change = F.when(good, _change(known)).alias(CHANGE)
+    return frame.select(*kept, *columns, change, CODE, message.alias(MESSAGE), SKIP, _told_columns(known).alias(TOLD))
 
 
 def _fitting(declared: Mapping[str, DataType], form: Debezium) -> None:
+    if not declared:
+        message = "Debezium's rows need a contract with columns: what it does not declare cannot be judged"
+        raise ConfigError(message, hint="declare the columns of the table that the connector reads")
     for name in form.types:
         if name not in declared:
             message = f"debezium.types names {name}, which the contract does not declare"
@@ -156,8 +180,7 @@ def _opened(messages: DataFrame) -> DataFrame:
 
     A block is told by its message alone: an object of ``schema`` and ``payload``, the one a schema or none.
     """
-    key = F.col("__key").cast("string")
-    parts = {"": F.col("__text"), "_key": F.when(F.is_valid_utf8(key), key)}
+    parts = {"": F.col("__doc"), "_key": F.col("__doc_key")}
     frame = messages.withColumns({f"__json{part}": _marked(text) for part, text in parts.items()})
     perhaps = {part: F.substring(f"__json{part}", 1, 64).rlike(r'^\s*\{\s*"(schema|payload)"') for part in parts}
     both = {
@@ -182,8 +205,8 @@ def _opened(messages: DataFrame) -> DataFrame:
     }
     changed = [F.coalesce(F.col(f"__json{part}") != text, F.lit(False)) for part, text in parts.items()]
     frame = frame.withColumns({**bodies, "__is_marked": changed[0] | changed[1]})
-    gone = F.col("__body").isNull() & (F.col("__value").isNull() | F.col("__text").isNotNull())
-    is_whole = F.coalesce(F.substring("__text", 1, 64).rlike(r"^\s*\{"), F.lit(False)) & _alone(F.col("__text"))
+    gone = F.col("__body").isNull() & F.col("__fault").isNull()
+    is_whole = F.coalesce(F.substring("__doc", 1, 64).rlike(r"^\s*\{"), F.lit(False)) & _alone(F.col("__doc"))
     return frame.withColumns({"__gone": gone, "__is_whole": is_whole})
 
 
@@ -214,11 +237,11 @@ def _enveloped(frame: DataFrame) -> DataFrame:
     columns = {
         "__op": op,
         "__is_broken": op.isNull() & F.col("__envelope.__corrupt").isNotNull(),
-        "__keys": F.json_object_keys(F.when(~is_change, F.col("__body"))),
+        "__keys": F.coalesce("__names", F.json_object_keys(F.when(~is_change, F.col("__body")))),
         "__image": F.when(op == "d", F.col("__envelope.before")).otherwise(F.col("__envelope.after")),
         "__source_of": F.col("__envelope.source"),
         "__transaction": F.col("__envelope.transaction.id"),
-        "__types": _types(F.col("__both.schema"), within="after"),
+        "__types": F.coalesce("__fields", _types(F.col("__both.schema"), within="after")),
     }
     frame = _placed(frame.withColumns(columns))
     in_log = F.col("__source_of.connector").isin(*_LOGS)
@@ -228,7 +251,7 @@ def _enveloped(frame: DataFrame) -> DataFrame:
 def _flat(frame: DataFrame) -> DataFrame:
     names = ["__op", "__deleted", "__transaction_id", *(name for some in _FLAT.values() for name in some)]
     schema = ", ".join(f"{quoted(name)} string" for name in names)
-    frame = frame.withColumn("__keys", F.json_object_keys("__body"))
+    frame = frame.withColumn("__keys", F.coalesce("__names", F.json_object_keys("__body")))
     told = F.when(F.exists("__keys", lambda name: name.startswith("__")), F.col("__body"))
     frame = frame.withColumn("__beside", F.from_json(told, schema, STRICT))
     source = [
@@ -241,7 +264,7 @@ def _flat(frame: DataFrame) -> DataFrame:
         "__image": F.col("__body"),
         "__source_of": F.struct(*source),
         "__transaction": F.col("__beside.__transaction_id"),
-        "__types": _types(F.col("__both.schema")),
+        "__types": F.coalesce("__fields", _types(F.col("__both.schema"))),
     }
     frame = _placed(frame.withColumns(columns))
     places = F.array(*[F.lit(one) for name in ("lsn", "sequence", "pos") for one in _FLAT[name]])
@@ -256,7 +279,7 @@ def _placed(frame: DataFrame) -> DataFrame:
     at = F.coalesce(source["lsn"], F.nullif(pair[1], F.lit("")))
     in_stream = (F.col("__op") != "r") | (source["snapshot"] == "incremental")
     parts = {
-        "__before": F.coalesce(F.nullif(pair[0], F.lit("")), at),
+        "__before": at,
         "__at": at,
         "__file": F.regexp_extract(source["file"], r"\.([0-9]+)$", 1),
         "__pos": source["pos"],
@@ -286,8 +309,8 @@ def _offset() -> Column:
 def _types(schema: Column, *, within: str | None = None) -> Column:
     """The fields of a schema block, or those of a field of it."""
     if within is None:
-        return F.from_json(schema, f"fields array<struct<{_FIELD}>>")["fields"]
-    fields = F.from_json(schema, f"fields array<struct<{_FIELD}, fields: array<struct<{_FIELD}>>>>")["fields"]
+        return F.from_json(schema, f"fields {FIELDS}")["fields"]
+    fields = F.from_json(schema, f"fields array<struct<{_FIELD}, fields: {FIELDS}>>")["fields"]
     return F.get(fields, F.array_position(fields["field"], within).cast("int") - 1)["fields"]
 
 
@@ -297,8 +320,9 @@ def _with_texts(frame: DataFrame, names: Sequence[str], form: Debezium) -> DataF
     What is many times the number of columns is SQL: Python takes long to build it.
     """
     schema = ", ".join([*(f"{quoted(name)} string" for name in names), "__corrupt string"])
-    row = {"__row": F.from_json("__image", schema, STRICT), "__row_keys": F.json_object_keys("__image")}
-    frame = frame.withColumns(row)
+    keys = F.json_object_keys("__image")
+    written = F.when(F.col("__fields").isNull(), keys).otherwise(F.array_intersect(keys, F.col("__fields")["field"]))
+    frame = frame.withColumns({"__row": F.from_json("__image", schema, STRICT), "__row_keys": written})
     by_key = (F.col("__op") == "d") | F.col("__row_keys").isNull() | (F.size("__row_keys") < len(names))
     frame = frame.withColumn("__by_key", F.coalesce(by_key, F.lit(True)))
     key = F.when(F.col("__by_key"), F.col("__body_key"))
@@ -330,9 +354,10 @@ def _typed(frame: DataFrame, declared: Mapping[str, DataType], form: Debezium) -
 
     Where no schema block tells the types they are known by now. Blocks may differ from one message to the next.
     """
-    block = F.when(F.col("__by_key") & F.col("__is_block_key"), F.col("__both_key.schema"))
-    by_block = F.col("__is_block") | block.isNotNull()
-    frame = frame.withColumns({"__types_key": _types(block), "__by_block": by_block})
+    of_key = F.coalesce("__fields_key", _types(F.when(F.col("__is_block_key"), F.col("__both_key.schema"))))
+    frame = frame.withColumn("__types_key", F.when(F.col("__by_key"), of_key))
+    is_typed = F.col("__is_block") | F.col("__fields").isNotNull()
+    frame = frame.withColumns({"__is_typed": is_typed, "__by_block": is_typed | F.col("__types_key").isNotNull()})
     told = {name: _told(name, kind, form) for name, kind in declared.items()}
     values = []
     for index, (name, kind) in enumerate(declared.items()):
@@ -342,7 +367,7 @@ def _typed(frame: DataFrame, declared: Mapping[str, DataType], form: Debezium) -
         ]
         kind_told, scale = ("CAST(NULL AS string)" if one is None else literal(str(one)) for one in told[name])
         conf = (
-            f"CASE WHEN NOT __is_block THEN named_struct('field', '', 'type', {kind_told}, 'name', {kind_told}, "
+            f"CASE WHEN NOT __is_typed THEN named_struct('field', '', 'type', {kind_told}, 'name', {kind_told}, "
             f"'parameters', named_struct('scale', {scale})) END"
         )
         own, other = f"coalesce({places[0]}, {conf})", f"coalesce({places[1]}, {places[0]}, {conf})"
@@ -427,7 +452,7 @@ def _code(known: Column, names: Sequence[str], *, strict: bool) -> Column:
     no_row = row_keys.isNull() & (op.isin("c", "u", "r") | F.col("__image").isNotNull())
     return (
         F.when(F.col(SKIP).isNotNull(), F.lit(None).cast("string"))
-        .when(F.col("__value").isNotNull() & F.col("__text").isNull(), "VALUE_ENCODING")
+        .when(F.col("__fault").isNotNull(), F.col("__fault"))
         .when(~F.col("__gone") & (~F.col("__is_whole") | F.col("__is_broken")), "MALFORMED_JSON")
         .when(op.isNull(), "NOT_AN_ENVELOPE")
         .when(~op.isin(*_OPERATIONS), "UNKNOWN_OPERATION")
@@ -450,10 +475,10 @@ def _keyless(known: Column, names: Sequence[str]) -> Column:
     return F.arrays_overlap(empty, of_key) | ((F.size(of_key) == 0) & (F.size(empty) == len(names)))
 
 
-def told() -> Column:
-    """The columns that a change tells; NULL where it is all of them. A deletion tells its key, which is there."""
-    nothing = F.array().cast("array<string>")
-    return F.when(F.col(CHANGE)["op"].isin("d", "t"), nothing).otherwise(F.col(CHANGE)["set"])
+def _told_columns(known: Column) -> Column:
+    """What NOT NULL is asked of: of a deletion and a truncate nothing, as they tell no more than the key, if that."""
+    hidden = F.when(F.size("__hidden") > 0, F.array_except(known, "__hidden"))
+    return F.when(F.col("__op").isin("d", "t"), F.array().cast("array<string>")).otherwise(hidden)
 
 
 def _change(known: Column) -> Column:
