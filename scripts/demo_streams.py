@@ -141,32 +141,35 @@ def _live(console: Console, kafka: Kafka, postgres: Postgres | None, connect: Co
         jobs += OF_CUSTOMERS
         while CUSTOMERS not in admin.list_topics(timeout=10).topics:
             time.sleep(0.2)
-    params = {"kafka": kafka.servers}
-    works = [prepare(job, lake=str(LAKE), params=params if job.startswith("bronze") else {}, root=ROOT) for job in jobs]
-    run(console, kafka, [job for job in jobs if job.startswith("bronze")], "--trigger", "available_now").wait()
-    shop.start()
-    if office:
-        office.start()
+    bronze = [job for job in jobs if job.startswith("bronze")]
+    rest = [job for job in jobs if job not in bronze]
+    run(console, kafka, bronze, "--trigger", "available_now").wait()
+    threads = [thread for thread in (shop, office) if thread]
+    for thread in threads:
+        thread.start()
+    _shown_while(console, kafka, jobs, seconds, shop)
+    for thread in threads:
+        thread.closed.set()
+        thread.join()
+    # the last changes may still be on their way through Debezium; the others read what bronze writes
+    time.sleep(3)
+    for part in (bronze, rest):
+        run(console, kafka, part, "--trigger", "available_now").wait()
+    prove(console, shop, office)
+
+
+def _shown_while(console: Console, kafka: Kafka, jobs: list[str], seconds: int, shop: Shop) -> None:
+    """Run the jobs side by side for so long, and show how they stand."""
+    works = [prepare(job, lake=str(LAKE), params={"kafka": kafka.servers}, root=ROOT) for job in jobs]
     process = run(console, kafka, jobs)
     with Live(console=console, refresh_per_second=2) as live:
         until = time.monotonic() + seconds
         while time.monotonic() < until and process.poll() is None:
             live.update(Group(shown([status(work) for work in works]), f"{shop.told:,} messages told"))
             time.sleep(0.5)
-    for one in filter(None, (shop, office)):
-        one.closed.set()
-        one.join()
-    console.print("[bold]stopped[/] by SIGTERM, after the batch that each was at; then what is left:")
+    console.print("\n[bold]stopped[/] by SIGTERM, after the batch that each was at; then what is left:")
     process.send_signal(signal.SIGTERM)
     process.wait()
-    # bronze first: the others read what it writes; the last changes may still be on their way through Debezium
-    time.sleep(3)
-    for part in (
-        [job for job in jobs if job.startswith("bronze")],
-        [job for job in jobs if not job.startswith("bronze")],
-    ):
-        run(console, kafka, part, "--trigger", "available_now").wait()
-    prove(console, shop, office)
 
 
 def run(console: Console, kafka: Kafka, jobs: list[str], *options: str) -> subprocess.Popen[bytes]:

@@ -489,6 +489,16 @@ def test_flat_messages_are_rows_and_a_missing_value_deletes_by_key(tell):
     assert told.changes[1]["set"] == ["id"]
 
 
+def test_a_flat_row_with_columns_that_look_like_a_schema_block_is_a_row(tell):
+    columns = {"schema": "string", "payload": "string", "id": "bigint"}
+    rows = [
+        {"schema": '{"type": "struct"}', "payload": "{}", "id": 1},
+        {"schema": '{"type": 1}', "id": 2},
+        {"payload": "x", "schema": "y"},
+    ]
+    assert tell([(None, row) for row in rows], columns, flat=True).rows == rows
+
+
 def test_flat_messages_that_all_tell_their_place_are_ordered_by_it(tell):
     """delete.tombstone.handling.mode rewrite, with add.fields: op, source.lsn, source.sequence and such."""
     pg = {

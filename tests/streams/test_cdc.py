@@ -6,8 +6,11 @@ import random
 import shutil
 import threading
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
+from uuid import uuid4
 
 import pg8000.dbapi
 import pytest
@@ -70,48 +73,50 @@ class Office:
         return sorted(found, key=by_id)
 
 
+@dataclass
+class Crm:
+    """The shipped jobs on a data base of a test's own."""
+
+    office: Office
+    lake: LocalLake
+    servers: str
+    capture: Callable[..., None]
+
+    def run(self) -> None:
+        self.lake.run("bronze_crm_customers", params={"kafka": self.servers})
+        self.lake.run("silver_crm_customers")
+
+    def silver(self) -> list[tuple]:
+        if self.lake.version("silver.crm_customers") is None:
+            return []
+        found = self.lake.frame("silver.crm_customers").selectExpr("id", "name", "segment", "credit", "length(notes)")
+        return sorted(map(tuple, found.collect()), key=by_id)
+
+    def comes_to_the_same(self, seconds: float = 150) -> None:
+        until = time.monotonic() + seconds
+        while self.silver() != (wanted := self.office.customers()):
+            assert time.monotonic() < until, f"{set(self.silver()) ^ set(wanted)}"
+            time.sleep(1)
+            self.run()
+
+
 @pytest.fixture
-def crm(spark, tmp_path, postgres, kafka, connect, request):
-    """The shipped jobs on a data base of this test's own; what silver holds once it has caught up."""
+def crm(spark, tmp_path, postgres, kafka, connect):
     for part in (kafka, postgres, connect):
         part.start()
-    prefix = f"crm{abs(hash(request.node.name)) % 10**6}"
-    office = Office(postgres)
+    prefix = f"crm{uuid4().hex[:8]}"
     project = tmp_path / "project"
     for folder in ("conf", "contracts", "jobs"):
         shutil.copytree(ROOT / folder, project / folder)
-    conf = project / "conf" / "bronze_crm_customers.yaml"
-    conf.write_text(conf.read_text().replace("crm.public.customers", f"{prefix}.public.customers"))
-    lake = LocalLake(spark, tmp_path / "lake", project)
     for job in ("bronze", "silver"):
         path = project / "conf" / f"{job}_crm_customers.yaml"
-        path.write_text(path.read_text().replace("as_fast_as_possible", "available_now"))
+        text = path.read_text().replace("as_fast_as_possible", "available_now")
+        path.write_text(text.replace("crm.public.customers", f"{prefix}.public.customers"))
 
-    class Crm:
-        def __init__(self) -> None:
-            self.office, self.lake = office, lake
+    def capture(**more: str) -> None:
+        connect.add(prefix, debezium(postgres, prefix, "public.customers", more=more))
 
-        def capture(self, **more: str) -> None:
-            connect.add(prefix, debezium(postgres, prefix, "public.customers", more=more))
-
-        def run(self) -> None:
-            lake.run("bronze_crm_customers", params={"kafka": kafka.servers})
-            lake.run("silver_crm_customers")
-
-        def silver(self) -> list[tuple]:
-            if lake.version("silver.crm_customers") is None:
-                return []
-            found = lake.frame("silver.crm_customers").selectExpr("id", "name", "segment", "credit", "length(notes)")
-            return sorted(map(tuple, found.collect()), key=by_id)
-
-        def comes_to_the_same(self, seconds: float = 90) -> None:
-            until = time.monotonic() + seconds
-            while self.silver() != (wanted := self.office.customers()):
-                assert time.monotonic() < until, f"{set(self.silver()) ^ set(wanted)}"
-                time.sleep(1)
-                self.run()
-
-    yield Crm()
+    yield Crm(Office(postgres), LocalLake(spark, tmp_path / "lake", project), kafka.servers, capture)
     connect.start()
     connect.remove(prefix)
 

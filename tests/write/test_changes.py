@@ -68,7 +68,7 @@ class Database:
     def transaction(self, places: list[int], keys: list[int]) -> None:
         for key, place in zip(keys, places, strict=True):
             self.change(key, lsn=place)
-        if self.chance.random() < 0.05:
+        if self.chance.random() < 0.05 and not self.rows.get(200):
             self.lsn += 1
             self.rows.clear()
             self.tell("t", None, None, None, lsn=self.lsn)
@@ -76,19 +76,22 @@ class Database:
         self.commit = self.lsn
 
     def history(self) -> None:
+        for _ in range(40):
+            self.some_changes()
         # a snapshot, while a transaction is open that another one overtakes: its changes are below the snapshot's lsn
-        self.rows = {key: {"id": key, "name": "old", "body": "old" * 9} for key in range(20)}
-        snapshot = [dict(row) for row in self.rows.values()]
         early = list(range(self.lsn, self.lsn + 5))
         self.lsn += 10
-        for row in snapshot:
-            self.tell("r", row["id"], None, row, lsn=self.lsn, snapshot="true")
-        self.transaction([self.lsn + 1], [19])
-        self.transaction(early, [0, 1, 2, 3, 4])
-        for _ in range(40):
-            count = self.chance.randrange(1, 5)
-            self.lsn += count
-            self.transaction(list(range(self.lsn - count, self.lsn)), self.chance.sample(range(20), count))
+        for key in range(200, 205):
+            self.rows[key] = {"id": key, "name": "old", "body": "old" * 9}
+        for row in list(self.rows.values()):
+            self.tell("r", row["id"], None, dict(row), lsn=self.lsn, snapshot="true")
+        self.some_changes()
+        self.transaction(early, list(range(200, 205)))
+
+    def some_changes(self) -> None:
+        count = self.chance.randrange(1, 5)
+        self.lsn += count
+        self.transaction(list(range(self.lsn - count, self.lsn)), self.chance.sample(range(20), count))
 
 
 def bronze(spark: SparkSession, told: list[tuple[Any, Any]]) -> DataFrame:

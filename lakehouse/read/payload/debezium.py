@@ -27,7 +27,8 @@ from pyspark.sql.types import BooleanType, DecimalType, IntegralType
 
 from lakehouse.errors import ConfigError
 from lakehouse.lake.batch import CODE, MESSAGE, SKIP, TOLD
-from lakehouse.lake.frame import col, literal, quoted, sql_type
+from lakehouse.lake.frame import col, literal, quoted
+from lakehouse.read.payload.connect_json import FIELDS, alone, fields_of, opened, unmarked, with_parts
 from lakehouse.read.payload.connect_types import DECIMAL, Value, kind_of, safe, said_by, with_said
 from lakehouse.read.payload.json import STRICT
 from lakehouse.read.scan import message_of
@@ -81,16 +82,6 @@ _FLAT = {name: (f"__source_{name}", *(() if name.startswith("ts_") else (f"__{na
 READ = ("__doc", "__doc_key", "__fault", "__fault_said", "__names", "__fields", "__fields_key")
 """What ``decoded`` is given of a message, beside what there is of each; see ``as_read``."""
 
-_FIELD = "field: string, type: string, name: string, parameters: struct<scale: string>"
-FIELDS = f"array<struct<{_FIELD}>>"
-"""The fields of a schema block."""
-
-_MARK = "\ue0ff#"
-_LONG = r"[:\[,]\s*-?(?:(?=[0-9.]{17})[0-9]+\.|[0-9.]+[eE])"
-_NUMBER = r'\G((?:"[^"\\]*+(?:\\.[^"\\]*+)*+"|-?+[0-9]++(?![.eE])|[^"0-9-])*+)(-?+[0-9]++[.eE][0-9.eE+-]*+)'
-"""A sign of a number that a double may not hold; and everything up to one with a fraction or an exponent outside of
-strings, and that number: see read/json.py. The parser would make a double of it."""
-
 
 def as_read(messages: DataFrame) -> DataFrame:
     """Messages in JSON as ``decoded`` takes them.
@@ -130,7 +121,7 @@ def decoded(
         ConfigError: no column is declared, ``types`` names one that is not, or the parts of a type are nowhere told.
     """
     _fitting(declared, form)
-    names, frame = list(declared), _opened(messages)
+    names, frame = list(declared), _with_body(messages)
     frame = _flat(frame) if form.flat else _enveloped(frame)
     frame = _typed(_with_texts(frame, names, form), declared, form)
     known = F.array(*map(F.lit, names)).cast("array<string>")
@@ -145,7 +136,10 @@ def decoded(
         for index, (name, kind) in enumerate(declared.items())
     ]
     if rescue:
-        others = F.map_filter(_entries(), lambda name, _: F.array_contains("__strange", name))
+        every = F.from_json("__image", "map<string,string>")
+        others = F.map_filter(every, lambda name, _: F.array_contains("__strange", name))
+        frame = frame.withColumn("__others", others)
+        others = F.expr(f"transform_values(__others, (name, value) -> {unmarked('value')})")
         columns.append(F.when(good & (F.size("__strange") > 0), others).alias(rescue))
     detail = (
         F.when(F.col(CODE) == "JSON_TYPE", F.array_join("__wrong", ", "))
@@ -175,56 +169,10 @@ def _fitting(declared: Mapping[str, DataType], form: Debezium) -> None:
             raise ConfigError(message, hint="declare string, which is its JSON, and take that apart in transform()")
 
 
-def _opened(messages: DataFrame) -> DataFrame:
-    """The messages, with their values and keys as JSON without schema blocks (``__body``), which are beside them.
-
-    A block is told by its message alone: an object of ``schema`` and ``payload``, the one a schema or none.
-    """
-    parts = {"": F.col("__doc"), "_key": F.col("__doc_key")}
-    frame = messages.withColumns({f"__json{part}": _marked(text) for part, text in parts.items()})
-    perhaps = {part: F.substring(f"__json{part}", 1, 64).rlike(r'^\s*\{\s*"(schema|payload)"') for part in parts}
-    both = {
-        f"__both{part}": F.from_json(F.when(is_one, F.col(f"__json{part}")), "schema string, payload string", STRICT)
-        for part, is_one in perhaps.items()
-    }
-    frame = frame.withColumns(both)
-    columns: dict[str, Column] = {}
-    for part in parts:
-        schema, text = F.col(f"__both{part}.schema"), F.col(f"__json{part}")
-        two = F.sort_array(F.json_object_keys(text)) == F.array(F.lit("payload"), F.lit("schema"))
-        is_block = F.when(
-            F.col(f"__both{part}").isNotNull(), F.when(schema.isNull(), two).otherwise(_is_schema(schema))
-        )
-        columns[f"__is_block{part}"] = F.coalesce(is_block, F.lit(False))
-    frame = frame.withColumns(columns)
-    bodies = {
-        f"__body{part}": F.when(F.col(f"__is_block{part}"), F.col(f"__both{part}.payload")).otherwise(
-            F.col(f"__json{part}")
-        )
-        for part in parts
-    }
-    changed = [F.coalesce(F.col(f"__json{part}") != text, F.lit(False)) for part, text in parts.items()]
-    frame = frame.withColumns({**bodies, "__is_marked": changed[0] | changed[1]})
-    gone = F.col("__body").isNull() & F.col("__fault").isNull()
-    is_whole = F.coalesce(F.substring("__doc", 1, 64).rlike(r"^\s*\{"), F.lit(False)) & _alone(F.col("__doc"))
-    return frame.withColumns({"__gone": gone, "__is_whole": is_whole})
-
-
-def _alone(text: Column) -> Column:
-    """Whether a text is one JSON value and nothing else: a field before another one, as which it ends where it ends."""
-    keys = F.json_object_keys(F.concat(F.lit('{"":'), text, F.lit(f',"{_MARK}":0}}')))
-    return F.coalesce(keys == F.array(F.lit(""), F.lit(_MARK)), F.lit(False))
-
-
-def _is_schema(text: Column) -> Column:
-    return text.startswith("{") & text.contains('"type"')
-
-
-def _marked(text: Column) -> Column:
-    """JSON in which numbers that a double may not hold are quoted and marked, so that they keep their text."""
-    return F.when(
-        text.rlike(_LONG) & ~text.contains(_MARK), F.regexp_replace(text, _NUMBER, f'$1"{_MARK}$2"')
-    ).otherwise(text)
+def _with_body(messages: DataFrame) -> DataFrame:
+    frame = opened(messages, ("", "_key"))
+    is_whole = F.coalesce(F.substring("__doc", 1, 64).rlike(r"^\s*\{"), F.lit(False)) & alone(F.col("__doc"))
+    return frame.withColumns({"__gone": F.col("__body").isNull() & F.col("__fault").isNull(), "__is_whole": is_whole})
 
 
 def _enveloped(frame: DataFrame) -> DataFrame:
@@ -241,7 +189,7 @@ def _enveloped(frame: DataFrame) -> DataFrame:
         "__image": F.when(op == "d", F.col("__envelope.before")).otherwise(F.col("__envelope.after")),
         "__source_of": F.col("__envelope.source"),
         "__transaction": F.col("__envelope.transaction.id"),
-        "__types": F.coalesce("__fields", _types(F.col("__both.schema"), within="after")),
+        "__types": F.coalesce("__fields", fields_of(F.col("__block"), within="after")),
     }
     frame = _placed(frame.withColumns(columns))
     in_log = F.col("__source_of.connector").isin(*_LOGS)
@@ -264,7 +212,7 @@ def _flat(frame: DataFrame) -> DataFrame:
         "__image": F.col("__body"),
         "__source_of": F.struct(*source),
         "__transaction": F.col("__beside.__transaction_id"),
-        "__types": F.coalesce("__fields", _types(F.col("__both.schema"))),
+        "__types": F.coalesce("__fields", fields_of(F.col("__block"))),
     }
     frame = _placed(frame.withColumns(columns))
     places = F.array(*[F.lit(one) for name in ("lsn", "sequence", "pos") for one in _FLAT[name]])
@@ -279,7 +227,7 @@ def _placed(frame: DataFrame) -> DataFrame:
     at = F.coalesce(source["lsn"], F.nullif(pair[1], F.lit("")))
     in_stream = (F.col("__op") != "r") | (source["snapshot"] == "incremental")
     parts = {
-        "__before": at,
+        "__before": F.coalesce(F.nullif(pair[0], F.lit("")), at),
         "__at": at,
         "__file": F.regexp_extract(source["file"], r"\.([0-9]+)$", 1),
         "__pos": source["pos"],
@@ -306,14 +254,6 @@ def _offset() -> Column:
     return _joined(F.lit("0"), _padded(F.col("__offset").cast("string")))
 
 
-def _types(schema: Column, *, within: str | None = None) -> Column:
-    """The fields of a schema block, or those of a field of it."""
-    if within is None:
-        return F.from_json(schema, f"fields {FIELDS}")["fields"]
-    fields = F.from_json(schema, f"fields array<struct<{_FIELD}, fields: {FIELDS}>>")["fields"]
-    return F.get(fields, F.array_position(fields["field"], within).cast("int") - 1)["fields"]
-
-
 def _with_texts(frame: DataFrame, names: Sequence[str], form: Debezium) -> DataFrame:
     """The frame with the text of each column (``__t<index>``): of the row, or of the record's key where that lacks it.
 
@@ -337,12 +277,10 @@ def _with_texts(frame: DataFrame, names: Sequence[str], form: Debezium) -> DataF
     }
     frame = frame.withColumns(columns)
     listed, texts, hidden = ", ".join(map(literal, marks)), {}, []
-    inner, first = literal(f'"{_MARK}([^"]*)"'), literal(f"^{_MARK}")
     for index, name in enumerate(map(quoted, names)):
         own = f"CASE WHEN NOT __hides OR __row.{name} NOT IN ({listed}) THEN __row.{name} END"
         text = f"coalesce({own}, __key_row.{name})"
-        plain = f"regexp_replace(regexp_replace({text}, {inner}, '$1'), {first}, '')"
-        texts[f"__t{index}"] = F.expr(f"CASE WHEN __is_marked THEN {plain} ELSE {text} END")
+        texts[f"__t{index}"] = F.expr(unmarked(text))
         hidden.append(f"CASE WHEN __row.{name} IN ({listed}) THEN {literal(names[index])} END")
     none = "CAST(array() AS array<string>)"
     texts["__hidden"] = F.expr(f"CASE WHEN __hides THEN array_compact(array({', '.join(hidden)})) ELSE {none} END")
@@ -354,7 +292,7 @@ def _typed(frame: DataFrame, declared: Mapping[str, DataType], form: Debezium) -
 
     Where no schema block tells the types they are known by now. Blocks may differ from one message to the next.
     """
-    of_key = F.coalesce("__fields_key", _types(F.when(F.col("__is_block_key"), F.col("__both_key.schema"))))
+    of_key = F.coalesce("__fields_key", fields_of(F.col("__block_key")))
     frame = frame.withColumn("__types_key", F.when(F.col("__by_key"), of_key))
     is_typed = F.col("__is_block") | F.col("__fields").isNotNull()
     frame = frame.withColumns({"__is_typed": is_typed, "__by_block": is_typed | F.col("__types_key").isNotNull()})
@@ -388,10 +326,10 @@ def _typed(frame: DataFrame, declared: Mapping[str, DataType], form: Debezium) -
         for index, name in enumerate(known)
     }
     frame = with_said(frame, known).withColumns(columns)
-    inner = {
-        name: _parts(name, kind) for name, kind in zip(columns, declared.values(), strict=True) if _has_parts(kind)
-    }
-    return frame.withColumns(inner)
+    kinds = zip(columns, declared.values(), strict=True)
+    inner = {name: with_parts(F.col(name), kind) for name, kind in kinds if _has_parts(kind)}
+    # Spark Connect takes no empty list of columns
+    return frame.withColumns(inner) if inner else frame
 
 
 def _told(name: str, kind: DataType, form: Debezium) -> tuple[str | None, int | None]:
@@ -403,13 +341,6 @@ def _told(name: str, kind: DataType, form: Debezium) -> tuple[str | None, int | 
 
 def _has_parts(kind: DataType) -> bool:
     return kind_of(kind) == "other" and not isinstance(kind, BooleanType)
-
-
-def _parts(name: str, kind: DataType) -> Column:
-    """What a text holds that has parts: ``v``, and ``__corrupt`` where that is not all there is of it."""
-    whole = F.concat(F.lit('{"v":'), F.col(name), F.lit("}"))
-    text = F.when(_alone(F.col(name)), whole).when(F.col(name).isNotNull(), "?")
-    return F.from_json(text, f"v {sql_type(kind)}, __corrupt string", STRICT)
 
 
 def _column(value: Column, kind: DataType) -> Column:
@@ -425,13 +356,6 @@ def _wrong(declared: Mapping[str, DataType]) -> Column:
         fault = f"__c{index}.__corrupt IS NOT NULL" if _has_parts(kind) else f"__c{index} IS NULL"
         lost.append(f"CASE WHEN __t{index} IS NOT NULL AND {fault} THEN {literal(name)} END")
     return F.expr(f"array_compact(array({', '.join(lost)}))")
-
-
-def _entries() -> Column:
-    text = F.from_json("__image", "map<string,string>")
-    inner = F.transform_values(text, lambda _, value: F.regexp_replace(value, f'"{_MARK}([^"]*)"', "$1"))
-    plain = F.transform_values(inner, lambda _, value: F.regexp_replace(value, f"^{_MARK}", ""))
-    return F.when(F.col("__is_marked"), plain).otherwise(text)
 
 
 def _skip(names: Sequence[str], *, flat: bool) -> Column:
@@ -494,7 +418,9 @@ def _change(known: Column) -> Column:
         F.when(~F.coalesce(whole, F.lit(False)) & (F.size(told) < F.size(known)), told).alias("set"),
         F.timestamp_micros(F.coalesce(source["ts_us"].try_cast("bigint"), millis)).alias("committed_at"),
         F.coalesce("__transaction", source["gtid"], source["txId"]).alias("transaction"),
-        F.concat_ws(".", F.coalesce(source["schema"], source["db"]), source["table"]).alias("table"),
+        F.nullif(F.concat_ws(".", F.coalesce(source["schema"], source["db"]), source["table"]), F.lit("")).alias(
+            "table"
+        ),
     )
 
 

@@ -21,7 +21,7 @@ from lakehouse.lake.batch import CODE, MESSAGE
 from lakehouse.lake.frame import as_json, col, literal
 from lakehouse.read.payload import avro
 from lakehouse.read.payload.avro import PARSED, SCHEMA
-from lakehouse.read.payload.debezium import FIELDS
+from lakehouse.read.payload.connect_json import FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
