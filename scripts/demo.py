@@ -38,7 +38,7 @@ SHOWN = (
     help="Days that the landing zone holds; one more than last time where it is left out, 3 at first.",
 )
 @click.option("--streams", is_flag=True, help="Kafka and a data base in the place of files: live, and real.")
-@click.option("--seconds", default=60, help="How long the streams run.")
+@click.option("--seconds", default=30, help="How long the streams run.")
 def main(days: int | None, seconds: int, *, streams: bool) -> None:
     """Land files, run the four jobs, and show what became of every row."""
     if streams:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from lakehouse.lake.table import commits
 from lakehouse.publish.ledger import Event, newest_batch, record
 from lakehouse.runtime.fates import rows_of
+from lakehouse.runtime.lock import leased
 from lakehouse.write.commit import STEP, result
 
 if TYPE_CHECKING:
@@ -62,7 +63,9 @@ class Journal:
             if not events:
                 return
             try:
-                record(self.spark, self.ledger, events)
+                # the first of several runs makes the table
+                with leased(self.ledger):
+                    record(self.spark, self.ledger, events)
             except Exception:
                 self._waiting = events
                 raise

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,9 @@ from lakehouse.errors import (
     SourceNotFoundError,
     TransformError,
 )
+from lakehouse.lake.place import Lake
+from lakehouse.publish.ledger import Event
+from lakehouse.runtime.journal import Journal
 from lakehouse.runtime.lock import held
 from lakehouse.runtime.runner import execute
 from lakehouse.runtime.workplace import prepare
@@ -513,3 +518,23 @@ def test_a_secret_that_spark_does_not_take_is_not_shown(workshop, monkeypatch):
     with pytest.raises(ConfigError) as caught:
         workshop.run("bronze")
     assert "s3cret" not in str(caught.value)
+
+
+def test_runs_that_end_together_make_one_ledger(lake):
+    ledger, failures = Lake(str(lake.folder)).ledger, []
+
+    def end(number: int) -> None:
+        try:
+            Journal(lake.spark, ledger).add(
+                Event("run", f"job{number}", "r", "done", datetime.now(UTC)), committed=False
+            )
+        except Exception as failure:
+            failures.append(failure)
+
+    threads = [threading.Thread(target=end, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert lake.rows("ops.runs", "job") == [(f"job{number}",) for number in range(4)]
