@@ -48,8 +48,10 @@ _STATE = {
     "spark.sql.streaming.stateStore.rocksdb.trackTotalNumberOfRows": "false",
     "spark.sql.streaming.statefulOperator.allowMultiple": "true",
 }
-"""State that is on disk, not in the heap of Java; a batch writes no more of it than it changed, and does not look up each
-key to count them. By the last one Spark shuts rows out by the watermark of the batch before: so they are counted."""
+"""State that is on disk, not in the heap of Java; a batch writes no more of it than it changed, and counts no keys.
+
+By the last one Spark shuts rows out by the watermark of the batch before: so they are counted, too.
+"""
 
 _IDLE = 5.0
 """Seconds that a stream which is to stop may take to end the batch that is done, before it is stopped as it is."""

@@ -111,15 +111,15 @@ class Window(Spec):
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Window:
-        seen = {WINDOW_START: "a column of every window", WINDOW_END: "a column of every window"}
+        seen = dict.fromkeys((WINDOW_START, WINDOW_END, EVENTS), "a column of every window")
         for name, *at in [*((name, "by") for name in self.by), *((name, "values", name) for name in self.values)]:
-            if (name in self.values and name.startswith("_")) or name.startswith("__"):
-                message = f"'{name}': names that begin with an underscore are this library's"
-                raise FieldError(message, *at)
             if other := seen.get(name.lower()):
                 message = f"'{name}' is {other}"
                 raise FieldError(message, *at)
-            seen[name.lower()] = f"named twice: in {at[0]}"
+            if name.startswith("_"):
+                message = f"'{name}': names that begin with an underscore are this library's"
+                raise FieldError(message, *at)
+            seen[name.lower()] = f"in {at[0]}, too"
         return self
 
     @property

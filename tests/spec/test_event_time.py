@@ -62,9 +62,11 @@ def test_a_state_is_said_in_a_few_words(folder):
         ("10 minutes", "ten minutes", "8:36: sources.events.watermark.delay:"),
         ("15 minutes", "25 minutes", "12:14: sources.events.window.slide: 1 hour is not a multiple of it"),
         ("15 minutes", "2 hours", "window.slide: 1 hour is not a multiple of it"),
-        ("{orders:", "{Status:", "values.Status: 'Status' is named twice: in by"),
+        ("{orders:", "{Status:", "values.Status: 'Status' is in by, too"),
         ("{orders:", "{window_end:", "values.window_end: 'window_end' is a column of every window"),
-        ("{orders:", "{_events:", "values._events: '_events': names that begin with an underscore are this library's"),
+        ("{orders:", "{_events:", "values._events: '_events' is a column of every window"),
+        ("{orders:", "{_own:", "values._own: '_own': names that begin with an underscore are this library's"),
+        ("by: status", "by: _source", "window.by: '_source': names that begin with an underscore are this library's"),
         ("{orders: count(*), revenue: sum(amount)}", "{}", "window.values:"),
     ],
 )

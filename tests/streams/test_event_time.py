@@ -245,7 +245,7 @@ def test_each_row_comes_once_and_those_that_no_state_can_take_are_kept_aside(wor
 
 def test_a_checkpoint_holds_its_state_for_no_other_window_and_a_refresh_builds_it_anew(workshop):
     workshop.job("gold", job(SCD1))
-    put(workshop, [event("a", 0), event("b", 100)], [event("c", 101)])
+    put(workshop, [event("a", 0), event("b", 100), event("c", 101)])
     workshop.run("gold")
     workshop.job("gold", job(SCD1).replace(f"{SIZE} seconds, by", "120 seconds, by"))
     with pytest.raises(CheckpointError, match="windows of 60 seconds every 60 .*, not .* windows of 120 seconds every"):
