@@ -87,7 +87,8 @@ class Commit:
         did_nothing = self.metrics.get("numOutputRows") == 0 and not any(
             self.metrics.get(name) for name in ("numRemovedFiles", "numDeletedRows")
         )
-        return self.operation not in _HOUSEKEEPING and not (self.operation == "WRITE" and did_nothing)
+        wrote_nothing = self.is_empty_table or (self.operation == "WRITE" and did_nothing)
+        return self.operation not in _HOUSEKEEPING and not wrote_nothing
 
 
 def commits(spark: SparkSession, table: Table, limit: int) -> list[Commit]:

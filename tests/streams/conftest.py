@@ -20,10 +20,10 @@ QUIET = {"log_level": 2}
 
 def needed(part: type[Server]) -> None:
     """Skip where a part cannot be had, and say why; where LAKEHOUSE_REQUIRE_STREAMS is 1, fail."""
-    if reason := part.lacks():
+    if lack := part.lacks():
         if os.environ.get("LAKEHOUSE_REQUIRE_STREAMS") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
+            pytest.fail(lack)
+        pytest.skip(reason=f"needs a real {part.__name__}: {lack}")
 
 
 @pytest.fixture(scope="session")
