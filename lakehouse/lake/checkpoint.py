@@ -58,8 +58,7 @@ class Checkpoint:
 
     def has_written(self, spark: SparkSession) -> None:
         """Note that a batch made a commit to the target."""
-        if not self.wrote(spark):
-            write_text(spark, f"{self.path}/wrote", "the target has a commit of this checkpoint")
+        write_text(spark, f"{self.path}/wrote", "the target has a commit of this checkpoint")
 
     def recorded(self, spark: SparkSession) -> int:
         """The newest batch that the ledger was told of; -1 where it never was."""

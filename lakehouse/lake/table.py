@@ -20,7 +20,7 @@ from lakehouse.lake.storage import local
 from lakehouse.lake.types import resolved
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from pyspark.sql import DataFrame, SparkSession
@@ -91,15 +91,15 @@ class Commit:
         return self.operation not in _HOUSEKEEPING and not wrote_nothing
 
 
-def commits(spark: SparkSession, table: Table, limit: int) -> list[Commit]:
+def commits(spark: SparkSession, table: Table, limit: int) -> Iterable[Commit]:
     """The newest commits, newest first; none where there is no such table.
 
-    Of a folder of this machine the log is read as it lies there, by Delta's protocol: a hundred times as quick as to
-    ask Spark, and a batch asks several times.
+    Of a folder of this machine the log is read as it lies there, by Delta's protocol, and no further than is asked
+    for: a hundred times as quick as to ask Spark, and a batch asks several times.
     """
     place = local(table.path)
     if place is not None:
-        return list(islice(_logged(place / "_delta_log"), limit))
+        return islice(_logged(place / "_delta_log"), limit)
     try:
         rows = (
             spark.sql(f"DESCRIBE HISTORY {table.sql} LIMIT {limit}")

@@ -15,23 +15,27 @@ from lakehouse.lake.storage import local
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
+
+    from pyspark.sql import SparkSession
 
     from lakehouse.lake.place import Lake
     from lakehouse.lake.table import Table
 
 
 @contextmanager
-def held(lake: Lake, job: str) -> Iterator[None]:
+def held(lake: Lake, job: str, spark: SparkSession | None = None) -> Iterator[bool]:
     """Hold the job's lock while the block runs; the system lets go of it when the process ends, however it ends.
 
-    Only runners on one machine see each other so; a lake elsewhere is not locked.
+    Only runners on one machine see each other so; a lake elsewhere is not locked. What it yields says whether this
+    runner is the only one for sure: Java, which commits, may outlive its Python, so it has to hold a lock of its own.
 
     Raises:
         LockedError: another runner holds it; the message says who.
     """
     folder = local(f"{lake.root}/_checkpoints")
     if folder is None:
-        yield
+        yield False
         return
     with (folder / f"{job}.lock").open("a+", encoding="utf-8") as file:
         try:
@@ -43,7 +47,25 @@ def held(lake: Lake, job: str) -> Iterator[None]:
         file.truncate(0)
         file.write(json.dumps({"host": socket.gethostname(), "pid": os.getpid()}))
         file.flush()
-        yield
+        with _held_by_java(spark, folder / f"{job}.java.lock") as is_held:
+            yield is_held
+
+
+@contextmanager
+def _held_by_java(spark: SparkSession | None, path: Path) -> Iterator[bool]:
+    """Hold a lock by the Java of a session; whether there is one that can: on Spark Connect there is none."""
+    java = getattr(spark, "_jvm", None)
+    if java is None:
+        yield False
+        return
+    file = java.java.io.RandomAccessFile(str(path), "rw")
+    try:
+        if file.getChannel().tryLock() is None:
+            message = f"{path.name} is held: the Python of an earlier runner has ended, and its Java has not"
+            raise LockedError(message, hint="wait for it to end, or end it")
+        yield True
+    finally:
+        file.close()
 
 
 @contextmanager

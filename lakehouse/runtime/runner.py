@@ -96,8 +96,8 @@ def execute(
         work.lake.writable()
         spark = spark or start(work.job.job, work.settings)
         journal = Journal(spark, work.lake.ledger)
-        with settled(spark, work.settings), held(work.lake, work.job.job):
-            due = partial(_due, work, stop=stop, full_refresh=full_refresh)
+        with settled(spark, work.settings), held(work.lake, work.job.job, spark) as alone:
+            due = partial(_due, work, stop=stop, full_refresh=full_refresh, alone=alone)
             _run(work, journal, total.add, instead or due)
             newest = head(spark, work.lake.table(work.job.write.table))
     except LakehouseError as raised:
@@ -153,6 +153,7 @@ def _due(
     stop: threading.Event,
     *,
     full_refresh: bool,
+    alone: bool,
 ) -> None:
     spark, target = journal.spark, work.lake.table(work.job.write.table)
     if not work.job.is_incremental:
@@ -160,7 +161,7 @@ def _due(
     elif full_refresh:
         refresh.run(work, spark, target, done, stop)
     else:
-        stream.run(work, target, work.lake.checkpoint(work.job.job), done, journal, stop)
+        stream.run(work, target, work.lake.checkpoint(work.job.job), done, journal, stop, alone=alone)
 
 
 def _result(

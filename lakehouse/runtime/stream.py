@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 from pyspark.errors import StreamingQueryException
@@ -16,6 +17,7 @@ from lakehouse.lake.table import exists
 from lakehouse.runtime.batch import Batch, Incoming, explained, pinned, process
 from lakehouse.runtime.feeds import feed_of
 from lakehouse.runtime.session import having
+from lakehouse.write.commit import newest_batch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,7 +64,8 @@ def explain(work: Workplace, spark: SparkSession, target: Table, checkpoint: Che
     planned: list[WriteResult] = []
 
     def look(feed: Feed, batch: DataFrame, number: int) -> None:
-        planned.append(explained(_batch(work, feed, batch, number, target, checkpoint, stream="plan")))
+        identity = Identity(work.job.job, work.run_id, "plan", number)
+        planned.append(explained(_batch(work, feed, batch, identity, target, checkpoint)))
         raise _EnoughError
 
     try:
@@ -83,24 +86,33 @@ def run(
     done: Callable[[Outcome], None],
     journal: Journal,
     stop: threading.Event,
+    *,
+    alone: bool = False,
 ) -> None:
     """Run every batch that is due; with another trigger than ``available_now``, until ``stop`` is set.
+
+    ``alone``: no other runner of the job can be writing.
 
     Raises:
         LakehouseError: what a batch raised; the batches before it stay, and it is run again next time.
     """
     spark = journal.spark
-    pending = checkpoint.pending(spark)
+    seen = _Seen(checkpoint.pending(spark), alone=alone)
+    wrote = checkpoint.wrote(spark)
+    stream_id = cache(lambda: str(checkpoint.id(spark)))
 
     def each(feed: Feed, frame: DataFrame, number: int) -> None:
-        stream = str(checkpoint.id(spark))
-        batch = _batch(work, feed, frame, number, target, checkpoint, stream=stream, again=number == pending)
-        outcome = process(batch, journal)
-        if outcome.written.version is not None:
+        nonlocal wrote
+        stream = stream_id()
+        again, sole = seen.of(number, lambda: newest_batch(spark, target, stream))
+        identity = Identity(work.job.job, work.run_id, stream, number, again=again, sole=sole)
+        outcome = process(_batch(work, feed, frame, identity, target, checkpoint), journal)
+        if outcome.written.version is not None and not wrote:
             checkpoint.has_written(spark)
+            wrote = True
         done(outcome)
 
-    if checkpoint.wrote(spark) and not exists(spark, target):
+    if wrote and not exists(spark, target):
         message = f"{checkpoint.path} has read what made {target.name}, which is not there any more"
         raise CheckpointError(message, hint="put the table back, or build it anew with --full-refresh")
     journal.recover(target, checkpoint)
@@ -111,20 +123,38 @@ def _batch(
     work: Workplace,
     feed: Feed,
     frame: DataFrame,
-    number: int,
+    identity: Identity,
     target: Table,
     checkpoint: Checkpoint,
-    *,
-    stream: str,
-    again: bool = False,
 ) -> Batch:
     """A batch of the stream: how it is read, what it is made of, and at which versions its static sources are."""
     spark = frame.sparkSession
     name, _ = work.job.stream
-    taken = feed.take(frame, number, checkpoint, work.run_id)
-    identity = Identity(work.job.job, work.run_id, stream, number, again=again, inputs={name: taken.inputs})
+    taken = feed.take(frame, identity.batch, checkpoint, work.run_id)
+    identity = replace(identity, inputs={name: taken.inputs})
     incoming = Incoming(name, taken.arrive, feed.contract, feed.missing, taken.send_on, taken.is_stateful)
     return Batch(work, spark, identity, pinned(work, spark, identity), incoming, target)
+
+
+@dataclass
+class _Seen:
+    """Which batches an attempt may have been made at before, by this run or an earlier one.
+
+    Only a batch that comes after all of those can have been made by nobody. The first of a run lets Delta look, too:
+    so it is told once a run which transactions there were.
+    """
+
+    pending: int | None
+    alone: bool
+    newest: int | None = None
+
+    def of(self, number: int, in_log: Callable[[], int]) -> tuple[bool, bool]:
+        """Whether a batch was tried before, and whether nobody but this run can have made it."""
+        is_first = self.newest is None
+        newest = in_log() if self.newest is None else self.newest
+        again = number <= newest or number == self.pending
+        self.newest = max(number, newest)
+        return again, self.alone and not again and not is_first
 
 
 @dataclass

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from lakehouse.errors import CheckpointError, CommitMissingError, ImbalanceError
 from lakehouse.lake.frame import sql_path
-from lakehouse.lake.table import Commit, commits
+from lakehouse.lake.table import Commit, commits, head
 from lakehouse.write.refusal import refused
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ STEP, REPAIR = "target", "repair"
 
 THERE, NEW = "__t", "__s"
 """What a statement calls the table and the rows: no column of a job has such a name, which would come first."""
+FAR_BACK = 1_000_000
+"""How many commits of a table are looked through for one that must be found."""
 _FIXED = ("files", "index", "topics")
 """What an incremental source notes of a batch, which is the same in every attempt at it."""
 _FATES = ("inserted", "updated", "deleted", "unchanged", "superseded", "duplicates", "rejected")
@@ -103,7 +105,9 @@ class Plan:
         if self.planned.is_empty:
             return self.planned
         with refused(self.target):
-            self.make(self.identity.options(STEP, note(self.planned), once=self.identity.incremental))
+            # Delta tells a transaction that it has seen by the state of the whole table, which it reads anew each time
+            once = self.identity.incremental and not self.identity.sole
+            self.make(self.identity.options(STEP, note(self.planned), once=once))
         return _read_back(spark, self)
 
 
@@ -119,6 +123,12 @@ def earlier(spark: SparkSession, target: Table, identity: Identity, *, among: in
         if not identity.incremental and commit.changes_rows:
             return None
     return None
+
+
+def newest_batch(spark: SparkSession, target: Table, stream: str) -> int:
+    """The newest batch of a checkpoint that the table's log tells of; -1 where it tells of none."""
+    own = (one.note for one in commits(spark, target, FAR_BACK) if one.note.get("stream") == stream)
+    return next((note["batch"] for note in own if note.get("step") == STEP), -1)
 
 
 def _same_inputs(commit: Commit, target: Table, identity: Identity) -> None:
@@ -142,7 +152,7 @@ def _read_back(spark: SparkSession, plan: Plan) -> WriteResult:
     since = [commit for commit in commits(spark, plan.target, 100) if commit.version > plan.before.version]
     found = next((commit for commit in since if plan.identity.made(commit.note, STEP)), None)
     if found is None:
-        if replay := earlier(spark, plan.target, plan.identity, among=1_000_000):
+        if replay := earlier(spark, plan.target, plan.identity, among=FAR_BACK):
             return result(replay, replayed=True)
         message = f"{plan.target.name}: batch {plan.identity.batch} was written, yet the table has no commit of it"
         raise CommitMissingError(
@@ -152,7 +162,7 @@ def _read_back(spark: SparkSession, plan: Plan) -> WriteResult:
     foreign = [commit for commit in since if commit.version < found.version and commit.changes_rows]
     if foreign and plan.mend:
         added, removed = plan.mend(found.version, plan.identity.options(REPAIR, {}, once=False))
-        newest = commits(spark, plan.target, 1)[0]
+        newest = head(spark, plan.target) or found
         made = replace(
             made, rows_added=made.rows_added + added, rows_removed=made.rows_removed + removed, version=newest.version
         )

@@ -76,4 +76,4 @@ def seen(table):
 
 def operations(spark, table, since=0):
     """What was done to the table after a version, in order."""
-    return [one.operation for one in reversed(commits(spark, table, 100)) if one.version > since]
+    return [one.operation for one in reversed([*commits(spark, table, 100)]) if one.version > since]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -343,6 +345,64 @@ def test_two_runners_of_one_job_do_not_meet(workshop):
     with held(work.lake, "bronze"), pytest.raises(LockedError, match="pid"):
         workshop.run("bronze")
     assert workshop.run("bronze").rows.inserted == 1
+
+
+HOLD = """
+import fcntl, sys
+with open(sys.argv[1], "a") as file:
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit("held")
+    print("holding", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_runner_whose_java_has_not_ended_is_not_met_either(workshop):
+    workshop.job("bronze", BRONZE)
+    workshop.land("orders/1.csv", "id\n1\n")
+    assert workshop.run("bronze").rows.inserted == 1
+    path = workshop.folder / "_checkpoints" / "bronze.java.lock"
+    command = [sys.executable, "-c", HOLD, path]
+    with held(Lake(str(workshop.folder)), "bronze", workshop.spark) as alone:
+        assert alone
+        assert subprocess.run(command, capture_output=True, check=False).stderr == b"held\n"
+    with held(Lake(str(workshop.folder)), "bronze") as alone:
+        assert not alone
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"holding\n"
+        with pytest.raises(LockedError, match="its Java has not"):
+            workshop.run("bronze")
+        other.communicate()
+    assert workshop.run("bronze").batches == 0
+
+
+def test_only_the_first_batch_of_a_run_asks_delta_for_its_transactions(workshop):
+    workshop.job("bronze", BRONZE.replace('orders"}', 'orders", max_files: 1}'))
+    for name in "abc":
+        workshop.land(f"orders/{name}.csv", "id\n1\n")
+    assert workshop.run("bronze").batches == 3
+    log = workshop.folder / "bronze" / "orders" / "_delta_log"
+    told = ['"txn"' in log.joinpath(f"{version:020d}.json").read_text() for version in range(1, 4)]
+    assert told == [True, False, False]
+
+
+def test_batches_that_an_older_copy_of_a_checkpoint_brings_again_are_replays(workshop):
+    workshop.job("bronze", BRONZE.replace('orders"}', 'orders", max_files: 1}'))
+    workshop.land("orders/a.csv", "id\n1\n")
+    workshop.run("bronze")
+    checkpoint = workshop.folder / "_checkpoints" / "bronze"
+    shutil.copytree(checkpoint, checkpoint.with_name("copy"))
+    for name in "bcd":
+        workshop.land(f"orders/{name}.csv", f"id\n{name}\n")
+        workshop.run("bronze")
+    shutil.rmtree(checkpoint)
+    checkpoint.with_name("copy").rename(checkpoint)
+    workshop.land("orders/e.csv", "id\ne\n")
+    again = workshop.run("bronze")
+    assert (again.batches, again.rows.inserted) == (4, 4)
+    assert sorted(row[0] for row in workshop.rows("bronze.orders", "id")) == ["1", "b", "c", "d", "e"]
 
 
 def test_a_broken_fail_rule_writes_nothing_and_is_a_quality_gate(workshop):

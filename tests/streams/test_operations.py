@@ -143,6 +143,26 @@ def test_streams_side_by_side_are_stopped_and_killed_and_lose_and_double_nothing
     assert rows == [("first", 900, True), ("second", 10, True)]
 
 
+def test_a_stream_whose_python_was_killed_and_whose_java_goes_on_is_not_met(project, topic, produce):
+    name = topic()
+    produce(name, events(50))
+    process = project(first=name)
+    until(lambda: commits(project.lake, "bronze.first") > 1)
+    (java,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(java), signal.SIGSTOP)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    produce(name, events(50, 50))
+    refused = project("--trigger", "available_now", first=name)
+    said = json.loads(refused.communicate(timeout=120)[0])
+    assert (refused.returncode, said["error"]["code"]) == (4, "LOCKED")
+    os.kill(int(java), signal.SIGCONT)
+    until(lambda: not Path(f"/proc/{java}").exists())
+    done = project("--trigger", "available_now", first=name)
+    assert json.loads(done.communicate(timeout=120)[0])["status"] == "done"
+    assert ids(project.lake, "bronze.first") == list(range(100))
+
+
 def test_a_broker_that_is_away_for_a_while_is_waited_for(project, topic, produce, kafka):
     name = topic()
     produce(name, events(10))

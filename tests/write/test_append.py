@@ -57,7 +57,8 @@ def test_the_first_batch_makes_the_table_with_comments_and_layout(lake: LocalLak
         ("xs", "array<struct<a-b:int>>", None),
         ("v", "string", None),
     ]
-    note = commits(lake.spark, Lake(str(lake.folder)).table(NAME), 1)[0].note
+    (newest,) = commits(lake.spark, Lake(str(lake.folder)).table(NAME), 1)
+    note = newest.note
     assert (note["job"], note["batch"], note["step"], note["counts"]["inserted"]) == ("job", 0, "target", 2)
 
 
