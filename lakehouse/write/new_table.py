@@ -31,7 +31,8 @@ def make(batch: DataFrame, spec: Write, target: Table, about: str) -> None:
     properties = {
         "lakehouse.mode": spec.mode,
         "delta.enableDeletionVectors": "true",
-        "delta.checkpointInterval": "50",
+        # an append does not read the table's state; what compares keys does, and so from the newest checkpoint on
+        "delta.checkpointInterval": "100" if spec.mode == "append" else "50",
     }
     if spec.mode != "append":
         properties["delta.enableChangeDataFeed"] = "true"
