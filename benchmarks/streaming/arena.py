@@ -82,7 +82,8 @@ class Seen:
         for number, at in sorted(self.versions.items()):
             for line in (self.table / "_delta_log" / f"{number:020d}.json").read_text().splitlines():
                 added = json.loads(line).get("add")
-                if added and added["path"] not in known:
+                # what maintenance only moved was visible before
+                if added and added["dataChange"] and added["path"] not in known:
                     known.add(added["path"])
                     made = pq.read_table(self.table / added["path"], columns=["made_us"])["made_us"].to_numpy() / 1e6
                     found += (at - made[(made >= since) & (made < until)]).tolist()

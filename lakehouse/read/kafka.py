@@ -16,6 +16,7 @@ from lakehouse.lake.batch import CODE, MESSAGE, RAW, RECEIVED, SKIP, SOURCE, TOL
 from lakehouse.lake.frame import col, literal, small_frame
 from lakehouse.lake.storage import read_lines, write_text
 from lakehouse.read import dead_letters
+from lakehouse.read.brokers import RIGHTS
 from lakehouse.read.feed import Behind, Due, Taken
 from lakehouse.read.payload import avro as avro_payload
 from lakehouse.read.payload import debezium, debezium_avro
@@ -168,9 +169,7 @@ class KafkaFeed:
             return RecordsLostError(message, hint=_LOST_HINT)
         if any(mark in error for mark in _DENIED):
             message = f"the brokers do not let us read {self.where}: {innermost(error)}"
-            return AccessDeniedError(
-                message, hint="the user needs READ and DESCRIBE of the topics, and READ of the group"
-            )
+            return AccessDeniedError(message, hint=RIGHTS)
         if any(mark in error for mark in _AWAY):
             message = f"the brokers at {self.brokers.servers} do not answer: {innermost(error)}"
             return SourceUnavailableError(message, hint="the run can be repeated: it goes on where it was")

@@ -47,23 +47,31 @@ def held(lake: Lake, job: str, spark: SparkSession | None = None) -> Iterator[bo
         file.truncate(0)
         file.write(json.dumps({"host": socket.gethostname(), "pid": os.getpid()}))
         file.flush()
-        with _held_by_java(spark, folder / f"{job}.java.lock") as is_held:
+        with _held_by_java(spark, folder / f"{job}.lock.java") as is_held:
             yield is_held
 
 
 @contextmanager
 def _held_by_java(spark: SparkSession | None, path: Path) -> Iterator[bool]:
-    """Hold a lock by the Java of a session; whether there is one that can: on Spark Connect there is none."""
+    """Hold a lock by the Java of a session; whether there is one that can.
+
+    On Spark Connect there is no Java at hand, and there are disks that take no such locks.
+    """
     java = getattr(spark, "_jvm", None)
     if java is None:
         yield False
         return
     file = java.java.io.RandomAccessFile(str(path), "rw")
     try:
-        if file.getChannel().tryLock() is None:
+        try:
+            lock, can = file.getChannel().tryLock(), True
+        except Exception:
+            # py4j's own, which is not there where Java is not
+            lock, can = None, False
+        if can and lock is None:
             message = f"{path.name} is held: the Python of an earlier runner has ended, and its Java has not"
             raise LockedError(message, hint="wait for it to end, or end it")
-        yield True
+        yield can
     finally:
         file.close()
 

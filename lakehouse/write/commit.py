@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from itertools import takewhile
 from typing import TYPE_CHECKING, Literal
 from uuid import uuid4
 
@@ -149,7 +150,7 @@ def _read_back(spark: SparkSession, plan: Plan) -> WriteResult:
 
     A write that Delta skipped returns like one that it made, so only the log can tell.
     """
-    since = [commit for commit in commits(spark, plan.target, 100) if commit.version > plan.before.version]
+    since = list(takewhile(lambda commit: commit.version > plan.before.version, commits(spark, plan.target, 100)))
     found = next((commit for commit in since if plan.identity.made(commit.note, STEP)), None)
     if found is None:
         if replay := earlier(spark, plan.target, plan.identity, among=FAR_BACK):

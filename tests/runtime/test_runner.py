@@ -363,7 +363,7 @@ def test_a_runner_whose_java_has_not_ended_is_not_met_either(workshop):
     workshop.job("bronze", BRONZE)
     workshop.land("orders/1.csv", "id\n1\n")
     assert workshop.run("bronze").rows.inserted == 1
-    path = workshop.folder / "_checkpoints" / "bronze.java.lock"
+    path = workshop.folder / "_checkpoints" / "bronze.lock.java"
     command = [sys.executable, "-c", HOLD, path]
     with held(Lake(str(workshop.folder)), "bronze", workshop.spark) as alone:
         assert alone

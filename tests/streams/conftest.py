@@ -10,7 +10,15 @@ from uuid import uuid4
 
 import pytest
 from confluent_kafka import Message, Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    NewTopic,
+    ResourcePatternType,
+    ResourceType,
+)
 
 from scripts.streams import Connect, Kafka, Postgres, Registry, Server
 
@@ -72,6 +80,22 @@ def topic(kafka: Kafka, request: pytest.FixtureRequest) -> Callable[..., str]:
         return name
 
     return make
+
+
+Allow = Callable[..., None]
+
+
+@pytest.fixture(scope="session")
+def allow() -> Allow:
+    """Let a user of a broker do something: ``allow(kafka, "alice", "READ", "TOPIC", "orders")``."""
+
+    def to(kafka: Kafka, user: str, operation: str, kind: str, name: str) -> None:
+        right = ResourceType[kind], name, ResourcePatternType.LITERAL, f"User:{user}", "*"
+        binding = AclBinding(*right, AclOperation[operation], AclPermissionType.ALLOW)
+        admin = AdminClient({"bootstrap.servers": kafka.servers, **QUIET})
+        admin.create_acls([binding])[binding].result(30)
+
+    return to
 
 
 Produce = Callable[..., list[tuple[int, int]]]

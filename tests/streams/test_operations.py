@@ -11,15 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from confluent_kafka.admin import (
-    AclBinding,
-    AclOperation,
-    AclPermissionType,
-    AdminClient,
-    NewTopic,
-    ResourcePatternType,
-    ResourceType,
-)
+from confluent_kafka.admin import AdminClient, NewTopic
 from deltalake import DeltaTable, QueryBuilder
 
 from lakehouse.errors import AccessDeniedError, SourceUnavailableError
@@ -212,21 +204,13 @@ def test_status_says_how_far_a_stream_is_behind(workshop, topic, produce, kafka)
     kafka.start()
 
 
-def test_a_user_needs_a_password_and_rights(workshop, tmp_path_factory):
+def test_a_user_needs_a_password_and_rights(workshop, tmp_path_factory, allow):
     folder = tmp_path_factory.mktemp("secure")
     with Kafka(folder, users={"reader": "secret$1", "stranger": "secret2"}, tls=True) as kafka:
         admin = AdminClient({"bootstrap.servers": kafka.servers, "log_level": 2})
         admin.create_topics([NewTopic("t", 1, 1)])["t"].result(30)
-        allowed = [
-            AclBinding(kind, name, ResourcePatternType.LITERAL, "User:reader", "*", operation, AclPermissionType.ALLOW)
-            for kind, name, operation in (
-                (ResourceType.TOPIC, "t", AclOperation.READ),
-                (ResourceType.TOPIC, "t", AclOperation.DESCRIBE),
-                (ResourceType.GROUP, "*", AclOperation.READ),
-            )
-        ]
-        for future in admin.create_acls(allowed).values():
-            future.result(30)
+        for right in (("READ", "TOPIC", "t"), ("DESCRIBE", "TOPIC", "t"), ("READ", "GROUP", "*")):
+            allow(kafka, "reader", *right)
         workshop.land("x", "")
 
         def run(user: str, password: str):

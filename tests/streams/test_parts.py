@@ -18,15 +18,7 @@ import pg8000.dbapi
 import pytest
 from click.testing import CliRunner
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
-from confluent_kafka.admin import (
-    AclBinding,
-    AclOperation,
-    AclPermissionType,
-    AdminClient,
-    NewTopic,
-    ResourcePatternType,
-    ResourceType,
-)
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from lakehouse.errors import SetupError
 from lakehouse.runtime import ivy, jars
@@ -196,20 +188,10 @@ def guarded(tmp_path) -> Iterator[Kafka]:
         yield server
 
 
-def test_a_user_may_do_what_an_acl_allows_and_nothing_else(guarded):
+def test_a_user_may_do_what_an_acl_allows_and_nothing_else(guarded, allow):
     admin = AdminClient({"bootstrap.servers": guarded.servers})
     admin.create_topics([NewTopic("t", 1, 1)])["t"].result(30)
-    right = (
-        ResourceType.TOPIC,
-        "t",
-        ResourcePatternType.LITERAL,
-        "User:alice",
-        "*",
-        AclOperation.READ,
-        AclPermissionType.ALLOW,
-    )
-    [made] = admin.create_acls([AclBinding(*right)]).values()
-    made.result(30)
+    allow(guarded, "alice", "READ", "TOPIC", "t")
     producer = Producer({"bootstrap.servers": guarded.servers})
     producer.produce("t", "secret")
     assert producer.flush(30) == 0
