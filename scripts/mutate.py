@@ -71,6 +71,27 @@ MUTANTS = (
         _runs("a_batch_that_was_committed_before_the_crash_is_not_run_twice"),
     ),
     Mutant(
+        "replay: a batch that the log tells of is looked for, whatever the checkpoint says",
+        "lakehouse/runtime/stream.py",
+        "again = number <= newest or number == self.pending",
+        "again = number == self.pending",
+        _runs("batches_that_an_older_copy_of_a_checkpoint_brings_again_are_replays"),
+    ),
+    Mutant(
+        "alone: the first batch of a run asks Delta for its transactions",
+        "lakehouse/runtime/stream.py",
+        "self.alone and not again and not is_first",
+        "self.alone and not again",
+        _runs("only_the_first_batch_of_a_run_asks_delta_for_its_transactions"),
+    ),
+    Mutant(
+        "alone: a runner whose Java goes on is not met",
+        "lakehouse/runtime/lock.py",
+        "if can and lock is None:",
+        "if can is None:",
+        _runs("a_runner_whose_java_has_not_ended_is_not_met_either"),
+    ),
+    Mutant(
         "null-safe key",
         f"{WRITE}/events.py",
         "left.eqNullSafe(right) if nullable else left == right",
