@@ -18,8 +18,6 @@ from typing import TYPE_CHECKING
 import pyarrow.parquet as pq
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from lakehouse.runtime.session import LEAN
-
 if TYPE_CHECKING:
     from scripts.streams import Kafka
 
@@ -39,7 +37,7 @@ SETTINGS = {
     "spark.databricks.delta.stats.collect": "true",
     "spark.ui.enabled": "false",
 }
-"""The same for all, with what our sessions are started with: what makes a small batch quick on a small machine."""
+"""The same for all, beside the defaults that the set-up wrote for Spark: what makes a small batch quick."""
 
 SOURCE = """\
   events:
@@ -120,8 +118,7 @@ class Place:
         lake = self.folder / f"{contender}-{topic}"
         log = (self.folder / f"{contender}-{topic}.log").open("ab")
         if contender == "bare":
-            settings = json.dumps({**LEAN, **SETTINGS})
-            command = ["-m", "streaming.bare", settings, self.kafka.address, topic, str(lake), trigger]
+            command = ["-m", "streaming.bare", json.dumps(SETTINGS), self.kafka.address, topic, str(lake), trigger]
             place = ROOT / "benchmarks"
         else:
             place = self._project(contender, topic)

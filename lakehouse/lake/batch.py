@@ -82,9 +82,9 @@ class Identity:
     ``stream`` is the checkpoint's own id. A new checkpoint counts its batches from 0 again, so an id made of the job's
     name would take its first batches for old ones. For a job with no incremental source it is a digest of the code and
     of the versions that were read, and ``incremental`` is false. ``again``: an
-    attempt at this batch was begun before. ``sole``: nobody can have made it or be making it but this run.
-    ``inputs`` is what was read, ``rows`` the counts of it
-    that are known before the write, ``rules`` how many of them broke each rule.
+    attempt at this batch was begun before. ``past``: it or a later one has been committed. ``sole``: nobody but this
+    run can have made it or be making it. ``inputs`` is what was read, ``rows`` the counts of it that are known before
+    the write, ``rules`` how many of them broke each rule.
     """
 
     job: str
@@ -93,6 +93,7 @@ class Identity:
     batch: int
     incremental: bool = True
     again: bool = False
+    past: bool = False
     sole: bool = False
     inputs: Mapping[str, Any] = field(default_factory=dict)
     rows: Mapping[str, int] = field(default_factory=dict)

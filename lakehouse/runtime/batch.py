@@ -26,7 +26,7 @@ from lakehouse.publish.ledger import Event
 from lakehouse.runtime.fates import rows_of
 from lakehouse.runtime.lock import leased
 from lakehouse.write import plan
-from lakehouse.write.commit import Plan, WriteResult, earlier, result
+from lakehouse.write.commit import FAR_BACK, Plan, WriteResult, earlier, result
 from lakehouse.write.events import flag
 from lakehouse.write.evolve import renamed
 
@@ -146,7 +146,7 @@ def process(batch: Batch, journal: Journal) -> Outcome:
     """
     begin, batch = datetime.now(UTC), batch.known()
     work, spark, identity, target = batch.work, batch.spark, batch.identity, batch.target
-    made = earlier(spark, target, identity) if identity.again else None
+    made = earlier(spark, target, identity, among=FAR_BACK) if identity.again else None
     if made:
         identity = replace(identity, inputs=made.note["inputs"])
         if batch.incoming and batch.incoming.is_stateful:

@@ -21,6 +21,10 @@ SPARK_DEFAULTS = {
     "spark.sql.ansi.enabled": "true",
     # A commit whose acknowledgement was lost is found in the log, and not made a second time.
     "spark.databricks.delta.commit.idempotencyCheck.enabled": "true",
+    # Spark keeps the compiled code of 100 stages, and a batch of a keyed write has more: each would compile all of it.
+    "spark.sql.codegen.cache.maxEntries": "2000",
+    # Every sort and hash table begins with a page, of 16 MiB and more unless it is told: some hundred in a small batch.
+    "spark.buffer.pageSize": "2m",
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
 }

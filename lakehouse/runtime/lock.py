@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
 import socket
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from lakehouse.errors import LockedError
 from lakehouse.lake.storage import local
@@ -38,42 +39,64 @@ def held(lake: Lake, job: str, spark: SparkSession | None = None) -> Iterator[bo
         yield False
         return
     with (folder / f"{job}.lock").open("a+", encoding="utf-8") as file:
+        file.seek(0)
+        other = file.read().strip() or "unknown"
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            file.seek(0)
-            message = f"{job} is being run by another runner: {file.read().strip() or 'unknown'}"
+            message = f"{job} is being run by another runner: {other}"
             raise LockedError(message, hint="wait for it to end; its lock ends with its process") from None
-        file.truncate(0)
-        file.write(json.dumps({"host": socket.gethostname(), "pid": os.getpid()}))
-        file.flush()
-        with _held_by_java(spark, folder / f"{job}.lock.java") as is_held:
-            yield is_held
+        with _held_by_java(spark, folder / f"{job}.lock.java", other) as by_java:
+            file.truncate(0)
+            file.write(json.dumps({"host": socket.gethostname(), "pid": os.getpid()}))
+            file.flush()
+            yield by_java
 
 
 @contextmanager
-def _held_by_java(spark: SparkSession | None, path: Path) -> Iterator[bool]:
-    """Hold a lock by the Java of a session; whether there is one that can.
+def _held_by_java(spark: SparkSession | None, path: Path, other: str) -> Iterator[bool]:
+    """Hold a lock by the Java of the session, and say whether it does; by Python where none is at hand (Spark Connect).
 
-    On Spark Connect there is no Java at hand, and there are disks that take no such locks.
+    Both are locks of POSIX, and each sees the other. A disk that takes no such locks is no failure.
     """
     java = getattr(spark, "_jvm", None)
-    if java is None:
-        yield False
-        return
+    with _java_file(java, path) if java else path.open("a") as file:
+        held, is_free = (_try_java if java else _try_python)(file)
+        if not is_free:
+            message = f"the Python of an earlier runner has ended, and its Java has not: {other}"
+            raise LockedError(message, hint="wait for it to end, or end it")
+        yield held and bool(java)
+
+
+@contextmanager
+def _java_file(java: Any, path: Path) -> Iterator[Any]:
     file = java.java.io.RandomAccessFile(str(path), "rw")
     try:
-        try:
-            lock, can = file.getChannel().tryLock(), True
-        except Exception:
-            # py4j's own, which is not there where Java is not
-            lock, can = None, False
-        if can and lock is None:
-            message = f"{path.name} is held: the Python of an earlier runner has ended, and its Java has not"
-            raise LockedError(message, hint="wait for it to end, or end it")
-        yield can
+        yield file
     finally:
         file.close()
+
+
+def _try_java(file: Any) -> tuple[bool, bool]:
+    """Whether the lock is held now, and whether it was free."""
+    # where there is no Java, this is not there either
+    from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
+
+    try:
+        is_held = file.getChannel().tryLock() is not None
+    except Py4JJavaError as error:
+        # this very Java may hold it, for a Python that is gone
+        return False, "OverlappingFileLock" not in str(error.java_exception)
+    return is_held, is_held
+
+
+def _try_python(file: IO[str]) -> tuple[bool, bool]:
+    """Whether the lock is held now, and whether it was free."""
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return False, error.errno not in (errno.EACCES, errno.EAGAIN)
+    return True, True
 
 
 @contextmanager

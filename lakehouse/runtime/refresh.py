@@ -14,6 +14,7 @@ from lakehouse.lake.storage import local
 from lakehouse.lake.table import AUXILIARY, Table, commits, exists, head, layout, read_table
 from lakehouse.runtime import stream
 from lakehouse.runtime.journal import Journal
+from lakehouse.write.commit import REFRESH
 
 if TYPE_CHECKING:
     import threading
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from lakehouse.lake.checkpoint import Checkpoint
     from lakehouse.runtime.batch import Outcome
     from lakehouse.runtime.workplace import Workplace
-
-STEP = "refresh"
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ def run(
         frame.write.format("delta")
         .mode("overwrite")
         .option("overwriteSchema", "true")
-        .options(**identity.options(STEP, {}))
+        .options(**identity.options(REFRESH, {}))
     )
     if shape.partition_by:
         writer = writer.partitionBy(*shape.partition_by)
@@ -87,7 +86,7 @@ def run(
         writer = writer.clusterBy(*shape.cluster_by)
     writer.save(target.path)
     newest = head(spark, target)
-    if newest is None or not identity.made(newest.note, STEP):
+    if newest is None or not identity.made(newest.note, REFRESH):
         message = f"{target.name} was rebuilt, yet its newest commit is not the rebuilt table"
         raise CommitMissingError(message)
     finish(work, spark, target)
@@ -109,7 +108,7 @@ def finish(work: Workplace, spark: SparkSession, target: Table) -> None:
     if beside is None or not beside.folders[1].is_dir():
         return
     identity = Identity(work.job.job, work.run_id, str(beside.checkpoint.id(spark)), 0)
-    if any(identity.made(commit.note, STEP) for commit in commits(spark, target, 20)):
+    if any(identity.made(commit.note, REFRESH) for commit in commits(spark, target, 20)):
         # what the old checkpoint put aside, the rebuild has put aside again
         quarantine, old = work.lake.quarantine(target.name), work.lake.checkpoint(work.job.job).id(spark)
         if old and exists(spark, quarantine):

@@ -25,13 +25,6 @@ _ALWAYS = {
 """What the meaning of a job depends on, wherever it runs."""
 
 
-LEAN = {"spark.sql.codegen.cache.maxEntries": "2000", "spark.buffer.pageSize": "2m"}
-"""What makes small batches quick, and can be said only before there is a session; where somebody else starts it, as on
-a cluster, it is theirs to say. Spark keeps the compiled code of 100 stages: a batch of a keyed write has more, so that
-each would compile all of it again, and Java never comes to make it quick. And every sort and hash table begins with a
-page, of 16 MiB and more unless it is told: some hundred a batch, each to be cleared and collected."""
-
-
 def start(name: str, settings: Mapping[str, str]) -> SparkSession:
     """The running session, or a new one with these settings.
 
@@ -43,7 +36,7 @@ def start(name: str, settings: Mapping[str, str]) -> SparkSession:
     for noisy in ("SQLQueryContextLogger", "py4j.clientserver"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
     builder = SparkSession.builder.appName(name)
-    for key, value in {**LEAN, **settings}.items():
+    for key, value in settings.items():
         builder = builder.config(key, value)
     try:
         return builder.getOrCreate()

@@ -14,6 +14,7 @@ from lakehouse.check.contract import judge
 from lakehouse.errors import CheckpointError, LakehouseError, innermost
 from lakehouse.lake.batch import Identity
 from lakehouse.lake.table import exists
+from lakehouse.publish.ledger import newest_batch as newest_told
 from lakehouse.runtime.batch import Batch, Incoming, explained, pinned, process
 from lakehouse.runtime.feeds import feed_of
 from lakehouse.runtime.session import having
@@ -97,19 +98,24 @@ def run(
         LakehouseError: what a batch raised; the batches before it stay, and it is run again next time.
     """
     spark = journal.spark
-    seen = _Seen(checkpoint.pending(spark), alone=alone)
     wrote = checkpoint.wrote(spark)
     stream_id = cache(lambda: str(checkpoint.id(spark)))
+    seen = _Seen(checkpoint.pending(spark), alone=alone)
+
+    def newest() -> int:
+        if not alone:
+            return -1
+        found = newest_batch(spark, target, stream_id())
+        return _told(journal, checkpoint, stream_id(), seen.pending, wrote=wrote) if found is None else found
 
     def each(feed: Feed, frame: DataFrame, number: int) -> None:
         nonlocal wrote
-        stream = stream_id()
-        again, sole = seen.of(number, lambda: newest_batch(spark, target, stream))
-        identity = Identity(work.job.job, work.run_id, stream, number, again=again, sole=sole)
+        identity = seen.known(Identity(work.job.job, work.run_id, stream_id(), number), newest)
         outcome = process(_batch(work, feed, frame, identity, target, checkpoint), journal)
         if outcome.written.version is not None and not wrote:
             checkpoint.has_written(spark)
             wrote = True
+        seen.asked |= outcome.status == "done" and not outcome.written.is_empty
         done(outcome)
 
     if wrote and not exists(spark, target):
@@ -136,25 +142,41 @@ def _batch(
     return Batch(work, spark, identity, pinned(work, spark, identity), incoming, target)
 
 
+def _told(journal: Journal, checkpoint: Checkpoint, stream: str, pending: int | None, *, wrote: bool) -> int:
+    """The newest batch of a checkpoint that the ledger knows, where the target's log has lost what it knew of it.
+
+    Raises:
+        CheckpointError: a batch was begun, and nothing tells any more whether it was committed.
+    """
+    newest = newest_told(journal.spark, journal.ledger, stream)
+    if wrote and pending is not None and pending > newest:
+        message = f"{checkpoint.path}: batch {pending} was begun, and the log tells no more whether it was committed"
+        raise CheckpointError(message, hint="build the target anew with --full-refresh")
+    return newest
+
+
 @dataclass
 class _Seen:
     """Which batches an attempt may have been made at before, by this run or an earlier one.
 
-    Only a batch that comes after all of those can have been made by nobody. The first of a run lets Delta look, too:
-    so it is told once a run which transactions there were.
+    Only a batch that comes after all of those can have been made by nobody. ``asked``: this run has made a commit with
+    a transaction of Delta's, which knows those of earlier runs.
     """
 
     pending: int | None
     alone: bool
     newest: int | None = None
+    asked: bool = False
 
-    def of(self, number: int, in_log: Callable[[], int]) -> tuple[bool, bool]:
-        """Whether a batch was tried before, and whether nobody but this run can have made it."""
-        is_first = self.newest is None
-        newest = in_log() if self.newest is None else self.newest
-        again = number <= newest or number == self.pending
-        self.newest = max(number, newest)
-        return again, self.alone and not again and not is_first
+    def known(self, identity: Identity, newest: Callable[[], int]) -> Identity:
+        """A batch's identity with what is known of the batch before it is made."""
+        number = identity.batch
+        if self.newest is None:
+            self.newest = newest()
+        past = number <= self.newest
+        again = past or number == self.pending
+        self.newest = max(number, self.newest)
+        return replace(identity, again=again, past=past, sole=self.alone and self.asked and not again)
 
 
 @dataclass
@@ -165,6 +187,13 @@ class _Turnstile:
     stop: threading.Event
     failures: list[Exception] = field(default_factory=list)
     busy: threading.Lock = field(default_factory=threading.Lock)
+    closed: bool = False
+
+    def close(self) -> None:
+        """Let none through any more, also of a query that nobody has a hold of; the one that is within ends first."""
+        self.closed = True
+        with self.busy:
+            pass
 
     def __call__(self, batch: DataFrame, number: int) -> None:
         """Called by Spark, in a thread of its own."""
@@ -176,7 +205,7 @@ class _Turnstile:
                 raise
 
     def _pass(self, batch: DataFrame, number: int) -> None:
-        if self.stop.is_set():
+        if self.stop.is_set() or self.closed:
             raise _EnoughError
         self.each(batch, number)
 
@@ -212,10 +241,13 @@ def _stream(
         .option("checkpointLocation", checkpoint.path)
     )
     again = True
-    while again:
-        with having(spark, _STATE if work.job.is_stateful else {}):
-            query = triggered(writer, work.job.trigger).start()
-        again = _to_its_end(query, turnstile, feed, idle)
+    try:
+        while again:
+            with having(spark, _STATE if work.job.is_stateful else {}):
+                query = triggered(writer, work.job.trigger).start()
+            again = _to_its_end(query, turnstile, feed, idle)
+    finally:
+        turnstile.close()
 
 
 def _to_its_end(query: StreamingQuery, turnstile: _Turnstile, feed: Feed, idle: Callable[[], None]) -> bool:

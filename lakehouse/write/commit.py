@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lakehouse.lake.batch import Identity
     from lakehouse.lake.table import Table
 
-STEP, REPAIR = "target", "repair"
+STEP, REPAIR, REFRESH = "target", "repair", "refresh"
 
 THERE, NEW = "__t", "__s"
 """What a statement calls the table and the rows: no column of a job has such a name, which would come first."""
@@ -101,6 +101,9 @@ class Plan:
             CommitMissingError: the table has no commit of this batch afterwards.
             ImbalanceError: the commit added or removed another number of rows than was planned.
         """
+        if self.identity.past and not self.planned.is_empty:
+            # one made now would come behind later ones
+            return _read_back(spark, self)
         if self.remember:
             self.remember()
         if self.planned.is_empty:
@@ -126,10 +129,18 @@ def earlier(spark: SparkSession, target: Table, identity: Identity, *, among: in
     return None
 
 
-def newest_batch(spark: SparkSession, target: Table, stream: str) -> int:
-    """The newest batch of a checkpoint that the table's log tells of; -1 where it tells of none."""
-    own = (one.note for one in commits(spark, target, FAR_BACK) if one.note.get("stream") == stream)
-    return next((note["batch"] for note in own if note.get("step") == STEP), -1)
+def newest_batch(spark: SparkSession, target: Table, stream: str) -> int | None:
+    """The newest batch of a checkpoint that the table's log tells of.
+
+    It is -1 where there was none since the table was made, or rebuilt by that checkpoint; None where the log does not
+    go back so far.
+    """
+    oldest = 0
+    for commit in commits(spark, target, FAR_BACK):
+        if commit.note.get("stream") == stream and commit.note.get("step") in (STEP, REFRESH):
+            return int(commit.note["batch"]) if commit.note["step"] == STEP else -1
+        oldest = commit.version
+    return -1 if oldest == 0 else None
 
 
 def _same_inputs(commit: Commit, target: Table, identity: Identity) -> None:
@@ -151,13 +162,18 @@ def _read_back(spark: SparkSession, plan: Plan) -> WriteResult:
     A write that Delta skipped returns like one that it made, so only the log can tell.
     """
     since = list(takewhile(lambda commit: commit.version > plan.before.version, commits(spark, plan.target, 100)))
-    found = next((commit for commit in since if plan.identity.made(commit.note, STEP)), None)
+    own = [commit for commit in since if plan.identity.made(commit.note, STEP)]
+    if len(own) > 1:
+        message = f"{plan.target.name}: batch {plan.identity.batch} was committed twice, as versions "
+        hint = "another runner of the job is writing, and no lock of this disk tells; restore the table to before both"
+        raise ImbalanceError(message + ", ".join(str(commit.version) for commit in reversed(own)), hint=hint)
+    found = own[0] if own else None
     if found is None:
         if replay := earlier(spark, plan.target, plan.identity, among=FAR_BACK):
             return result(replay, replayed=True)
         message = f"{plan.target.name}: batch {plan.identity.batch} was written, yet the table has no commit of it"
         raise CommitMissingError(
-            message, hint="Delta skips a transaction id that it has seen; was the checkpoint replaced by an older copy?"
+            message, hint="it is older than others that the table has; was the checkpoint replaced by an older copy?"
         )
     made = result(found)
     foreign = [commit for commit in since if commit.version < found.version and commit.changes_rows]

@@ -31,7 +31,7 @@ def make(batch: DataFrame, spec: Write, target: Table, about: str) -> None:
     properties = {
         "lakehouse.mode": spec.mode,
         "delta.enableDeletionVectors": "true",
-        # an append does not read the table's state; what compares keys does, and so from the newest checkpoint on
+        # what compares keys reads the table with each batch, and its log from the newest checkpoint on
         "delta.checkpointInterval": "100" if spec.mode == "append" else "50",
     }
     if spec.mode != "append":

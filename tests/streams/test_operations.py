@@ -135,7 +135,7 @@ def test_streams_side_by_side_are_stopped_and_killed_and_lose_and_double_nothing
     assert rows == [("first", 900, True), ("second", 10, True)]
 
 
-def test_a_stream_whose_python_was_killed_and_whose_java_goes_on_is_not_met(project, topic, produce):
+def test_a_stream_is_refused_while_the_java_of_one_that_was_killed_goes_on(project, topic, produce):
     name = topic()
     produce(name, events(50))
     process = project(first=name)

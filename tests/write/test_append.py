@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from lakehouse.errors import (
+    CommitMissingError,
+    ImbalanceError,
     KeyMissingError,
     LayoutChangeError,
     NotDeltaError,
@@ -20,7 +23,7 @@ from lakehouse.lake.batch import Identity
 from lakehouse.lake.place import Lake
 from lakehouse.lake.table import Layout, commits, layout
 from lakehouse.spec.write import AppendWrite
-from lakehouse.write import write
+from lakehouse.write import plan, write
 from lakehouse.write.commit import WriteResult
 
 if TYPE_CHECKING:
@@ -77,6 +80,24 @@ def test_a_batch_is_added_once_however_often_it_is_written(lake: LocalLake, batc
     assert spark.conf.get("spark.databricks.delta.write.txnAppId", None) is None
     spark.sql(f"DELETE FROM delta.`{lake.folder}/bronze/t` WHERE id = 3")
     assert read(lake.folder / "bronze/t") == [(1,), (2,)]
+
+
+def test_a_batch_that_the_log_has_passed_is_not_made_behind_it(lake: LocalLake, batch: Batch) -> None:
+    append(lake, "id int", [(1,)], batch(0))
+    with pytest.raises(CommitMissingError):
+        append(lake, "id int", [(2,)], replace(batch(3), past=True))
+    assert append(lake, "id int", [], replace(batch(3), past=True)).is_empty
+    assert lake.version(NAME) == 1
+
+
+def test_a_batch_that_is_committed_twice_is_an_error(lake: LocalLake, batch: Batch) -> None:
+    target, spec = Lake(str(lake.folder)).table(NAME), AppendWrite(table=NAME, mode="append")
+    one, other = (
+        plan(lake.spark.range(2), spec, target=target, identity=replace(batch(1), sole=True)) for _ in range(2)
+    )
+    one.commit(lake.spark)
+    with pytest.raises(ImbalanceError, match="committed twice, as versions 1, 2"):
+        other.commit(lake.spark)
 
 
 def test_a_batch_of_no_rows_makes_no_commit(lake: LocalLake, batch: Batch) -> None:
