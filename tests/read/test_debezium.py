@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from decimal import Context, Decimal
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 from types import SimpleNamespace
@@ -16,7 +16,7 @@ from typing import Any
 
 import fastavro
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pyspark.sql import Row, SparkSession
 from pyspark.sql import functions as F
@@ -545,8 +545,9 @@ EPOCH = datetime(1970, 1, 1)
 
 
 def exact(number: Decimal, precision: int, scale: int) -> Any:
-    digits = number.scaleb(scale)
-    return number if digits == digits.to_integral_value() and abs(digits) < 10**precision else NO
+    # Python's own context rounds to 28 digits, and so does abs()
+    digits = number.scaleb(scale, Context(prec=100))
+    return number if digits == digits.to_integral_value() and digits.copy_abs() < 10**precision else NO
 
 
 def moment(value: int, unit: int) -> Any:
@@ -622,6 +623,7 @@ def written(name: str, value: Any) -> Any:
         max_size=250,
     )
 )
+@example([("any_scale", (number, scale)) for number in (10**30 - 1, 10**38 - 1) for scale in (6, 10)])
 def test_a_value_is_what_its_type_says_or_its_message_is_put_aside(tell, values):
     columns = {name: kind for name, (kind, *_) in COMMON.items()}
     names = {name: told for name, (_, told, *_) in COMMON.items() if told}
