@@ -170,11 +170,16 @@ def test_a_decimal_has_the_digits_that_it_says_or_is_put_aside(read: Read) -> No
         {"d": [Decimal("1.50")]},
     ]
     wide = record(d=logical("fixed", "decimal", name="Wide", size=16, precision=10, scale=2))
-    assert read(wide, [big(150, 16), big(2**64 + 150, 16)]) == [{"d": Decimal("1.50")}, "AVRO_VALUE"]
+    assert read(wide, [big(150, 16), big(2**64 + 150, 16), big(1 - 10**38, 16)]) == [
+        {"d": Decimal("1.50")},
+        "AVRO_VALUE",
+        "AVRO_VALUE",
+    ]
     # Kafka Connect says 64 digits where it does not know; Spark has 38
     unknown = record(d=logical("bytes", "decimal", precision=64, scale=2))
-    assert read(unknown, [sized(10**38 - 1, 16), sized(10**38, 17)]) == [
+    assert read(unknown, [sized(10**38 - 1, 16), sized(1 - 10**38, 16), sized(10**38, 17)]) == [
         {"d": Decimal("9" * 36 + ".99")},
+        {"d": Decimal("-" + "9" * 36 + ".99")},
         "MALFORMED_AVRO",
     ]
     most = record(d=logical("bytes", "decimal", precision=20, scale=0))

@@ -325,5 +325,7 @@ def _fit(value: Column, have: DataType, want: DataType) -> Column | None:
     if isinstance(have, LongType) and isinstance(want, DoubleType):
         return value.between(-_EXACT, _EXACT)
     if isinstance(have, DecimalType) and isinstance(want, DecimalType) and have != want:
-        return F.abs(value) < F.lit(Decimal(10 ** (want.precision - want.scale)))
+        # not by abs(), which rounds a negative decimal at 34 digits
+        bound = Decimal(10 ** (want.precision - want.scale))
+        return (value > F.lit(-bound)) & (value < F.lit(bound))
     return None

@@ -135,13 +135,17 @@ def _places(told: str | None, text: str, scale: str) -> str:
 
 
 _PART = "CAST(conv(substring({{v}}, {0}, 8), 16, 10) AS decimal(10,0))"
-_FIRST = f"CAST({_PART.format(1)} - if({{v}} >= '8', 4294967296, 0) AS decimal(38,0))"
+_FIRST = f"CAST({_PART.format(2)} AS decimal(38,0))"
 _AFTER = "try_add(try_multiply({0}, CAST(4294967296 AS decimal(10,0))), {1})"
-_DIGITS = "CAST(abs({v}) AS string)"
+_MAGNITUDE = reduce(lambda high, place: _AFTER.format(high, _PART.format(place)), (10, 18, 26), _FIRST)
+_IF_NEGATIVE = "CAST(if(startswith({{v}}, '-'), {0}, {1}) AS decimal(1,0))"
+_DIGITS = "translate(CAST({v} AS string), '-', '')"  # not of abs(), which rounds a negative decimal at 34 digits
 _FROM_BYTES = (
-    # two's complement: as sixteen bytes, four by four, into a number of 38 digits at the most
-    "CASE WHEN length({v}) BETWEEN 2 AND 32 THEN lpad({v}, 32, if({v} >= '8', 'F', '0')) END",
-    reduce(lambda high, place: _AFTER.format(high, _PART.format(place)), (9, 17, 25), _FIRST),
+    # two's complement: of a number below zero the digits of -1 - it, as sixteen bytes with the sign before them
+    "CASE WHEN length({v}) BETWEEN 2 AND 32 THEN if({v} >= '8', concat('-', "
+    "lpad(translate({v}, '0123456789ABCDEF', 'FEDCBA9876543210'), 32, '0')), concat('+', lpad({v}, 32, '0'))) END",
+    # four by four into a number of 38 digits at the most
+    f"try_multiply(try_add({_MAGNITUDE}, {_IF_NEGATIVE.format(1, 0)}), {_IF_NEGATIVE.format(-1, 1)})",
     f"concat(if({{v}} < 0, '-', ''), lpad({_DIGITS}, greatest(length({_DIGITS}), {{places}} + 1), '0'))",
     "CASE WHEN {places} > 0 THEN concat(left({v}, length({v}) - {places}), '.', right({v}, {places})) "
     "WHEN {places} <= 0 THEN concat({v}, repeat('0', -{places})) END",
