@@ -46,6 +46,8 @@ _HOUSEKEEPING = {
 AUXILIARY = "_auxiliary"
 
 _COMMIT = re.compile(r"[0-9]{20}\.json")
+_SEEN: dict[Path, int] = {}
+"""The newest version that was seen in each log; no more than where to begin to look."""
 
 
 @dataclass(frozen=True)
@@ -130,22 +132,40 @@ def commits(spark: SparkSession, table: Table, limit: int) -> Iterable[Commit]:
 
 def _logged(log: Path) -> Iterator[Commit]:
     """The commits of a log in a folder, newest first."""
-    try:
-        names = sorted((path.name for path in log.iterdir() if _COMMIT.fullmatch(path.name)), reverse=True)
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    for name in names:
-        version = int(name.removesuffix(".json"))
+    for version in range(_newest(log), -1, -1):
         try:
-            with (log / name).open(encoding="utf-8") as lines:
+            with _file(log, version).open(encoding="utf-8") as lines:
                 found = (json.loads(line)["commitInfo"] for line in lines if line.startswith('{"commitInfo"'))
                 told: dict[str, Any] = next(found, {})
         except FileNotFoundError:
-            # cleaned up meanwhile, and so are all before it
+            # cleaned up, and so are all before it
             return
         at = datetime.fromtimestamp(told.get("timestamp", 0) / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
         metrics, note = _numbers(told.get("operationMetrics")), _note(told.get("userMetadata"))
         yield Commit(version, told.get("operation", ""), metrics, note, at)
+
+
+def _newest(log: Path) -> int:
+    """The newest version in a log; -1 where there is none.
+
+    It is looked for from the newest that was seen before: a live stream makes some 100,000 commits a day, and to list
+    them takes a good part of a batch. A folder that was made anew since is listed, unless it has that version, too.
+    """
+    at = _SEEN.get(log, -1)
+    if at < 0 or not _file(log, at).exists():
+        try:
+            found = (path.name for path in log.iterdir() if _COMMIT.fullmatch(path.name))
+            at = max((int(name.removesuffix(".json")) for name in found), default=-1)
+        except (FileNotFoundError, NotADirectoryError):
+            at = -1
+    while at >= 0 and _file(log, at + 1).exists():
+        at += 1
+    _SEEN[log] = at
+    return at
+
+
+def _file(log: Path, version: int) -> Path:
+    return log / f"{version:020d}.json"
 
 
 def head(spark: SparkSession, table: Table) -> Commit | None:
