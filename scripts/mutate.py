@@ -73,7 +73,7 @@ MUTANTS = (
     Mutant(
         "replay: a batch that the log tells of is looked for, whatever the checkpoint says",
         "lakehouse/runtime/stream.py",
-        "past = number <= self.newest",
+        "past = identity.batch <= self.newest",
         "past = False",
         _runs("batches_that_an_older_copy_of_a_checkpoint_brings_again_are_replays"),
     ),

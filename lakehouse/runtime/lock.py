@@ -61,11 +61,11 @@ def _held_by_java(spark: SparkSession | None, path: Path, other: str) -> Iterato
     """
     java = getattr(spark, "_jvm", None)
     with _java_file(java, path) if java else path.open("a") as file:
-        held, is_free = (_try_java if java else _try_python)(file)
+        is_held, is_free = (_try_java if java else _try_python)(file)
         if not is_free:
             message = f"the Python of an earlier runner has ended, and its Java has not: {other}"
             raise LockedError(message, hint="wait for it to end, or end it")
-        yield held and bool(java)
+        yield is_held and bool(java)
 
 
 @contextmanager

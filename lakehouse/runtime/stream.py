@@ -99,18 +99,17 @@ def run(
     """
     spark = journal.spark
     wrote = checkpoint.wrote(spark)
+    if wrote and not exists(spark, target):
+        message = f"{checkpoint.path} has read what made {target.name}, which is not there any more"
+        raise CheckpointError(message, hint="put the table back, or build it anew with --full-refresh")
+    journal.recover(target, checkpoint)
+    newest = _newest(journal, target, checkpoint, wrote=wrote) if alone else -1
+    seen = _Seen(newest, checkpoint.pending(spark), alone)
     stream_id = cache(lambda: str(checkpoint.id(spark)))
-    seen = _Seen(checkpoint.pending(spark), alone=alone)
-
-    def newest() -> int:
-        if not alone:
-            return -1
-        found = newest_batch(spark, target, stream_id())
-        return _told(journal, checkpoint, stream_id(), seen.pending, wrote=wrote) if found is None else found
 
     def each(feed: Feed, frame: DataFrame, number: int) -> None:
         nonlocal wrote
-        identity = seen.known(Identity(work.job.job, work.run_id, stream_id(), number), newest)
+        identity = seen.known(Identity(work.job.job, work.run_id, stream_id(), number))
         outcome = process(_batch(work, feed, frame, identity, target, checkpoint), journal)
         if outcome.written.version is not None and not wrote:
             checkpoint.has_written(spark)
@@ -118,10 +117,6 @@ def run(
         seen.asked |= outcome.status == "done" and not outcome.written.is_empty
         done(outcome)
 
-    if wrote and not exists(spark, target):
-        message = f"{checkpoint.path} has read what made {target.name}, which is not there any more"
-        raise CheckpointError(message, hint="put the table back, or build it anew with --full-refresh")
-    journal.recover(target, checkpoint)
     _stream(work, spark, target, checkpoint, each, stop=stop, idle=journal.flush_if_due)
 
 
@@ -142,13 +137,19 @@ def _batch(
     return Batch(work, spark, identity, pinned(work, spark, identity), incoming, target)
 
 
-def _told(journal: Journal, checkpoint: Checkpoint, stream: str, pending: int | None, *, wrote: bool) -> int:
-    """The newest batch of a checkpoint that the ledger knows, where the target's log has lost what it knew of it.
+def _newest(journal: Journal, target: Table, checkpoint: Checkpoint, *, wrote: bool) -> int:
+    """The newest batch of a checkpoint that was committed; the ledger's, where the log does not go back so far.
 
     Raises:
         CheckpointError: a batch was begun, and nothing tells any more whether it was committed.
     """
-    newest = newest_told(journal.spark, journal.ledger, stream)
+    spark, stream = journal.spark, checkpoint.id(journal.spark)
+    if stream is None:
+        return -1
+    newest = newest_batch(spark, target, stream)
+    if newest is not None:
+        return newest
+    newest, pending = newest_told(spark, journal.ledger, stream), checkpoint.pending(spark)
     if wrote and pending is not None and pending > newest:
         message = f"{checkpoint.path}: batch {pending} was begun, and the log tells no more whether it was committed"
         raise CheckpointError(message, hint="build the target anew with --full-refresh")
@@ -157,25 +158,22 @@ def _told(journal: Journal, checkpoint: Checkpoint, stream: str, pending: int | 
 
 @dataclass
 class _Seen:
-    """Which batches an attempt may have been made at before, by this run or an earlier one.
+    """Which batches may have been made before, by this run or an earlier one: up to ``newest``, and ``pending``.
 
-    Only a batch that comes after all of those can have been made by nobody. ``asked``: this run has made a commit with
-    a transaction of Delta's, which knows those of earlier runs.
+    Only one that comes after all of those can have been made by nobody. ``asked``: this run has made a commit with a
+    transaction of Delta's, which knows those of earlier runs.
     """
 
+    newest: int
     pending: int | None
     alone: bool
-    newest: int | None = None
     asked: bool = False
 
-    def known(self, identity: Identity, newest: Callable[[], int]) -> Identity:
+    def known(self, identity: Identity) -> Identity:
         """A batch's identity with what is known of the batch before it is made."""
-        number = identity.batch
-        if self.newest is None:
-            self.newest = newest()
-        past = number <= self.newest
-        again = past or number == self.pending
-        self.newest = max(number, self.newest)
+        past = identity.batch <= self.newest
+        again = past or identity.batch == self.pending
+        self.newest = max(identity.batch, self.newest)
         return replace(identity, again=again, past=past, sole=self.alone and self.asked and not again)
 
 
