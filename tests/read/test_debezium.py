@@ -625,7 +625,9 @@ def written(name: str, value: Any) -> Any:
         max_size=250,
     )
 )
-@example([("any_scale", (number, scale)) for number in (10**30 - 1, 1 - 10**38, -10**38, 10**38) for scale in (6, 10)])
+@example(
+    [("any_scale", (number, scale)) for number in (10**30 - 1, 1 - 10**38, -(10**38), 10**38) for scale in (6, 10)]
+)
 def test_a_value_is_what_its_type_says_or_its_message_is_put_aside(tell, values):
     columns = {name: kind for name, (kind, *_) in COMMON.items()}
     names = {name: told for name, (_, told, *_) in COMMON.items() if told}
