@@ -25,10 +25,13 @@ LakehouseError
 │   └── WriteConflictError              retryable
 ├── TransformError             exit 1   the job's own code raised
 ├── CheckpointError            exit 1   the checkpoint belongs to something else, or does not fit the table
+├── RecoveryError              exit 1   what was asked for cannot be recovered, undone, replayed or compared
+│   └── BuiltUponError                  later runs build on what was to be undone
 ├── ImbalanceError             exit 1   the counts of a batch do not add up, or differ from the commit
 ├── QualityGateError           exit 3   a rule with `on_fail: fail` was broken
 │   └── DeleteGuardError                a snapshot would delete too much
-└── LockedError                exit 4   another runner holds the job                         retryable
+├── LockedError                exit 4   another runner holds the job                         retryable
+└── HeldError                  exit 4   the job's circuit breaker is open, until `lakehouse resume`
 """
 
 from __future__ import annotations
@@ -289,6 +292,18 @@ class CheckpointError(LakehouseError):
     code = "CHECKPOINT"
 
 
+class RecoveryError(LakehouseError):
+    """What was asked for cannot be recovered, undone, replayed or compared."""
+
+    code = "RECOVERY"
+
+
+class BuiltUponError(RecoveryError):
+    """Later runs build on the run that was to be undone."""
+
+    code = "BUILT_UPON"
+
+
 class ImbalanceError(LakehouseError):
     """The counts of a batch do not add up, or differ from what the commit did."""
 
@@ -313,6 +328,13 @@ class LockedError(LakehouseError):
 
     code = "LOCKED"
     retryable = True
+    exit_code = 4
+
+
+class HeldError(LakehouseError):
+    """The job's circuit breaker is open: it is not run until ``lakehouse resume``."""
+
+    code = "HELD"
     exit_code = 4
 
 
