@@ -1,4 +1,4 @@
-"""Histories with fresh seeds, as the tests have them with one, until the time is over or a table is not its fold."""
+"""Histories with fresh seeds, or faults with them, until the time is over or a table is not its fold."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ sys.path.insert(0, str(ROOT))
 
 from lakehouse.runtime.session import settled, start  # noqa: E402
 from lakehouse.testing import plugin  # noqa: E402
+from tests.faults.faults import PAIRS  # noqa: E402
+from tests.faults.play import play  # noqa: E402
 from tests.write.histories import CASES, duckdb_reader, prove  # noqa: E402
 
 
@@ -26,14 +28,26 @@ from tests.write.histories import CASES, duckdb_reader, prove  # noqa: E402
 @click.option("--keys", type=int, help="How many histories a table has; by the seed where it is left out.")
 @click.option("--cuts", type=int, help="How many batches they come in; by the seed where it is left out.")
 @click.option("--streams", is_flag=True, help="A stream under steady load for so long (30 minutes), in their place.")
+@click.option("--faults", is_flag=True, help="Every fault in every mode, or those that --only names, in their place.")
+@click.option("--only", "named", metavar="TEXT", help="Of the faults those whose name holds this.")
 def main(
-    minutes: float, seed: int | None, only: str | None, keys: int | None, cuts: int | None, *, streams: bool
+    minutes: float,
+    seed: int | None,
+    only: str | None,
+    keys: int | None,
+    cuts: int | None,
+    *,
+    streams: bool,
+    faults: bool,
+    named: str | None,
 ) -> None:
     """Deliver random histories to every kind of table, and hold each against the oracle."""
     if streams:
         command = [sys.executable, ROOT / "benchmarks" / "endure.py", "--minutes", str(int(minutes) or 30)]
         sys.exit(subprocess.run(command, check=False).returncode)
     seed = random.randrange(10**6) if seed is None else seed  # noqa: S311
+    if faults:
+        sys.exit(tried(seed, minutes, [name for name in PAIRS if (named or "") in name]))
     end = time.monotonic() + 60 * minutes
     histories = batches = 0
     spark = start("soak", plugin._SETTINGS)
@@ -65,6 +79,25 @@ def main(
                 break
     print(f"{histories:,} histories in {batches} batches: every table is the fold of what came to it")
     spark.stop()
+
+
+def tried(seed: int, minutes: float, names: list[str]) -> int:
+    """Try faults in a random order until the time is over; each once where none is set. 1 where one does not converge."""
+    end, red, green = time.monotonic() + 60 * minutes, [], 0
+    while True:
+        with tempfile.TemporaryDirectory() as folder:
+            for name, seconds, fault in play(names, seed, Path(folder), duckdb_reader()):
+                green += fault is None
+                red += [f"scripts/soak --faults --seed {seed} --only '{name}'"] if fault else []
+                print(f"{'RED   ' if fault else 'green '} {name}, {seconds:.0f} s {fault or ''}", flush=True)
+                if minutes and time.monotonic() > end:
+                    break
+        if time.monotonic() > end:
+            break
+        seed += 1
+    print(f"{green} of {green + len(red)} faults end in the table that nothing had happened to")
+    print("".join(f"once more: {one}\n" for one in red), end="")
+    return int(bool(red))
 
 
 if __name__ == "__main__":
