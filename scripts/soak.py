@@ -82,7 +82,7 @@ def main(
 
 
 def tried(seed: int, minutes: float, names: list[str]) -> int:
-    """Try faults in a random order until the time is over; each once where none is set. 1 where one does not converge."""
+    """Try faults in a random order until the time is over, each once where none is set; 1 where one is not masked."""
     end, red, green = time.monotonic() + 60 * minutes, [], 0
     while True:
         with tempfile.TemporaryDirectory() as folder:

@@ -19,7 +19,7 @@ _LOG, _NAME = "_delta_log/", "[0-9]{20}\\.json$"
 TARGET, QUARANTINE, LEDGER = "/silver/t/", "/quarantine/silver_t/", "/ops/runs/"
 CHECKPOINT = "/_checkpoints/x/"
 FILE = "[^._/][^/]*\\.parquet$"
-FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
+FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
 
 Ends = Literal["killed", "failed", "done", "either"]
 
