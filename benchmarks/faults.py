@@ -39,7 +39,10 @@ job: cost
 about: For a benchmark.
 sources:
   s:
-    {kind: files, path: landing, max_files: 1, contract: {columns: {k: {type: long}, s: {type: long}, v: {type: string}}}}
+    kind: files
+    path: landing
+    max_files: 1
+    contract: {columns: {k: {type: long}, s: {type: long}, v: {type: string}}}
 write: {table: silver.cost, mode: scd1, keys: [k], sequence_by: s}
 """
 
