@@ -105,11 +105,8 @@ def classes() -> Path:
 
 def _compiler() -> list[str]:
     """The command that compiles Java: that of a development kit, or else Eclipse's, which a Java without one runs."""
-    own = mend.own_java() / "bin" / "javac"
-    if own.is_file():
-        return [str(own)]
-    if found := shutil.which("javac"):
-        return [found]
+    if kit := _kit():
+        return [kit]
     folder, java = jars.home() / "failing", mend.own_java() / "bin" / "java"
     try:
         jar = jars.verify(_ECLIPSE, folder)
@@ -117,6 +114,12 @@ def _compiler() -> list[str]:
         ivy.fetch((_ECLIPSE,), folder, java=java, spark=mend.spark_folder())
         jar = jars.verify(_ECLIPSE, folder)
     return [str(java), "-jar", str(jar), "--release", "17"]
+
+
+def _kit() -> str | None:
+    """The compiler of a development kit, where there is one."""
+    own = mend.own_java() / "bin" / "javac"
+    return str(own) if own.is_file() else shutil.which("javac")
 
 
 def fail_in_python(environ: Mapping[str, str] = os.environ) -> None:
