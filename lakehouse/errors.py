@@ -22,7 +22,12 @@ LakehouseError
 ├── WriteError                 exit 1   what was to be written
 │   ├── SchemaDriftError, TypeChangeError, LayoutChangeError, KeyMissingError
 │   ├── CommitMissingError, ConstraintError
-│   └── WriteConflictError              retryable
+│   ├── WriteConflictError              another writer changed the table meanwhile              retryable
+│   ├── TableChangedError               its columns or its protocol were changed meanwhile      retryable
+│   └── BatchConflictError              another runner commits batches of this checkpoint       retryable
+├── StorageError               exit 1   the storage under the tables, or under Spark's scratch files
+│   ├── StorageFullError, StorageDeniedError
+│   └── StorageUnavailableError         it does not answer, or not in time                      retryable
 ├── TransformError             exit 1   the job's own code raised
 ├── CheckpointError            exit 1   the checkpoint belongs to something else, or does not fit the table
 ├── RecoveryError              exit 1   what was asked for cannot be recovered, undone, replayed or compared
@@ -283,6 +288,45 @@ class WriteConflictError(WriteError):
     """Another writer changed the table between the probe and the commit."""
 
     code = "WRITE_CONFLICT"
+    retryable = True
+
+
+class TableChangedError(WriteError):
+    """Another writer changed the table's columns or protocol between the probe and the commit."""
+
+    code = "TABLE_CHANGED"
+    retryable = True
+
+
+class BatchConflictError(WriteError):
+    """Another runner commits batches of the same checkpoint."""
+
+    code = "BATCH_CONFLICT"
+    retryable = True
+
+
+class StorageError(LakehouseError):
+    """The storage under the tables, or under Spark's scratch files."""
+
+    code = "STORAGE"
+
+
+class StorageFullError(StorageError):
+    """No space is left, or no quota."""
+
+    code = "STORAGE_FULL"
+
+
+class StorageDeniedError(StorageError):
+    """The storage does not let us read or write."""
+
+    code = "STORAGE_DENIED"
+
+
+class StorageUnavailableError(StorageError):
+    """The storage does not answer, or not in time; whether a commit was made is then for its log to say."""
+
+    code = "STORAGE_UNAVAILABLE"
     retryable = True
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from lakehouse.errors import WriteConflictError, first_line
+from lakehouse.lake.faults import is_conflict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -29,7 +30,6 @@ T = TypeVar("T")
 
 _NOTE = "spark.databricks.delta.commitInfo.userMetadata"
 _TRANSACTION = ("spark.databricks.delta.write.txnAppId", "spark.databricks.delta.write.txnVersion")
-_CONFLICTS = ("DELTA_CONCURRENT", "DELTA_METADATA_CHANGED", "DELTA_PROTOCOL_CHANGED")
 _ATTEMPTS = 4
 
 
@@ -93,9 +93,3 @@ def attempted(action: Callable[[], T], table: Table, step: Step) -> T:
             time.sleep(random.uniform(0.5, 1) * 2**attempt)  # noqa: S311 -- no secret
     message = f"{table.name}: {step} gave way to other writers {_ATTEMPTS} times; the last: {told}"
     raise WriteConflictError(message, hint="run it again when less is written")
-
-
-def is_conflict(error: Exception) -> bool:
-    """Whether Delta refused a commit for what another one did meanwhile."""
-    text = str(error)
-    return "Concurrent" in type(error).__name__ or any(code in text for code in _CONFLICTS)

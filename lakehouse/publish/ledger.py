@@ -21,9 +21,15 @@ if TYPE_CHECKING:
     from lakehouse.lake.table import Table
 
 _COMMENTS = {
-    "event": "batch: one batch was committed; run: a run ended; maintain: files of the target were written anew",
+    "event": (
+        "batch: one batch was committed; retry: an attempt of a run failed, and another follows; run: a run ended; "
+        "maintain: files of the target were written anew"
+    ),
     "status": "done, failed, stopped (told to), or replayed (the batch had been committed by an earlier attempt)",
-    "inputs": "As JSON what was read, the files of each source or the versions of its table; or what maintain did",
+    "inputs": (
+        "As JSON what was read, the files of each source or the versions of its table; or what maintain did; "
+        "of a retry which attempt failed, of how many, and the seconds until the next"
+    ),
     "read": "Records that came; read = accepted + quarantined + dropped",
     "produced": "Rows that transform() made; the sum of the eight columns that follow",
     "strategy": "How the commit was made",
@@ -87,7 +93,7 @@ class Rows:
 class Event:
     """One row of the ledger."""
 
-    event: Literal["batch", "run", "maintain"]
+    event: Literal["batch", "run", "retry", "maintain"]
     job: str
     run_id: str
     status: Literal["done", "failed", "replayed", "stopped"]

@@ -19,6 +19,7 @@ from lakehouse.check.quarantine import STEP as QUARANTINE
 from lakehouse.check.quarantine import put_aside
 from lakehouse.errors import ConfigError, DeleteGuardError, LakehouseError, TransformError, first_line
 from lakehouse.lake.batch import SOURCE
+from lakehouse.lake.faults import known
 from lakehouse.lake.frame import materialise, path
 from lakehouse.lake.table import commits, exists, head, read_table
 from lakehouse.lake.types import resolved
@@ -46,8 +47,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one batch did."""
+    """What one batch of a stream did."""
 
+    stream: str
     number: int
     status: Literal["done", "replayed"]
     rows: Rows
@@ -180,7 +182,7 @@ def replayed(made: Commit, identity: Identity) -> Outcome:
     """The outcome of a batch that an earlier attempt committed, from what it noted in its commit."""
     written = result(made, replayed=True)
     rows = rows_of(made.note["rows"], written).balance()
-    return Outcome(identity.batch, "replayed", rows, written, made.note.get("rules", {}))
+    return Outcome(identity.stream, identity.batch, "replayed", rows, written, made.note.get("rules", {}))
 
 
 def _columns(made: _Made) -> Sequence[str]:
@@ -244,7 +246,8 @@ def _through(batch: Batch) -> Outcome:
                     batch.incoming.send_on(rejected)
         with clock.stage("write"):
             written = replace(planned, identity=identity).commit(spark)
-    return Outcome(identity.batch, "done", rows_of(known, written).balance(), written, taken.rules, clock.rounded())
+    rows = rows_of(known, written).balance()
+    return Outcome(identity.stream, identity.batch, "done", rows, written, taken.rules, clock.rounded())
 
 
 def _planned(batch: Batch, made: _Made, clock: Clock) -> Plan:
@@ -309,7 +312,8 @@ def _transformed(work: Workplace, frames: Mapping[str, DataFrame]) -> DataFrame:
             return materialise(produced)
     except Exception as error:
         message = f"transform() of {work.job.job} failed: {type(error).__name__}: {first_line(error)}"
-        raise TransformError(message) from error
+        # Spark reads while it evaluates, and says of the disk what is no fault of the code
+        raise (known(error) if not isinstance(error, OSError) else None) or TransformError(message) from error
     message = f"transform() of {work.job.job} returned {type(produced).__name__}, not a DataFrame"
     raise TransformError(message)
 

@@ -51,6 +51,11 @@ class Journal:
         if not committed:
             self.flush()
 
+    def begin_again(self) -> None:
+        """Another attempt follows: it finds again in the commits what batches the ledger was not told of."""
+        with self._turn:
+            self._waiting = [event for event in self._waiting if event.event != "batch"]
+
     def flush_if_due(self) -> None:
         """Add what is waiting, if that was long ago."""
         if time.monotonic() - self._since > _EVERY:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.status import Status
 
     from lakehouse.publish.ledger import Rows
+    from lakehouse.runtime.attempts import Failure
     from lakehouse.runtime.batch import Outcome
     from lakehouse.runtime.maintain import Cared
     from lakehouse.runtime.requeue import Report
@@ -51,6 +52,13 @@ class Progress:
         self._say(f"{self._name} batch {outcome.number}{again}: {told(outcome.rows)}; {version}; {seconds}")
         if self._status:
             self._status.update(f"after batch {outcome.number}")
+
+    def retry(self, failure: Failure) -> None:
+        """An attempt failed, and another follows."""
+        said = f"{failure.error.code}: {failure.error.message}"
+        self._say(
+            f"{self._name} attempt {failure.attempt} of {failure.of} failed, again in {failure.waits:.1f} s: {said}"
+        )
 
     def end(self, result: RunResult) -> None:
         """The run ended."""

@@ -131,7 +131,7 @@ def _run(work: Workplace, spark: SparkSession, which: str, progress: Progress | 
     if progress is None:
         return execute(work, spark=spark, instead=instead)
     progress.start(work)
-    result = execute(work, spark=spark, say=progress.batch, instead=instead)
+    result = execute(work, spark=spark, say=progress.batch, warn=progress.retry, instead=instead)
     progress.end(result)
     return result
 

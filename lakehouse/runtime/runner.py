@@ -6,15 +6,18 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from lakehouse.errors import LakehouseError, WriteConflictError, first_line
+from lakehouse.errors import LakehouseError
+from lakehouse.lake.faults import typed
 from lakehouse.lake.table import exists, head
 from lakehouse.publish.ledger import Event, Rows
 from lakehouse.runtime import refresh, stream, whole
+from lakehouse.runtime.attempts import persistently
 from lakehouse.runtime.journal import Journal
 from lakehouse.runtime.lock import held
 from lakehouse.runtime.result import RunResult, Target
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from lakehouse.lake.table import Commit
+    from lakehouse.runtime.attempts import Failure
     from lakehouse.runtime.batch import Outcome
     from lakehouse.runtime.progress import Progress
     from lakehouse.runtime.result import Status
@@ -62,7 +66,7 @@ def _told(
 ) -> RunResult:
     """Run a job, and say how it goes."""
     progress.start(work)
-    result = execute(work, spark=spark, full_refresh=full_refresh, stop=stop, say=progress.batch)
+    result = execute(work, spark=spark, full_refresh=full_refresh, stop=stop, say=progress.batch, warn=progress.retry)
     progress.end(result)
     return result
 
@@ -74,6 +78,7 @@ def execute(
     full_refresh: bool = False,
     stop: threading.Event | None = None,
     say: Callable[[Outcome], None] = lambda _: None,
+    warn: Callable[[Failure], None] = lambda _: None,
     instead: Callable[[Journal, Callable[[Outcome], None]], None] | None = None,
 ) -> RunResult:
     """Run a job to its end. How it failed, if it did, is in the result and, as far as there is a lake, in the ledger.
@@ -84,11 +89,12 @@ def execute(
         full_refresh: rebuild the target from the start, and put it in the place of the old one at the end.
         stop: set from elsewhere, it ends the run after the batch that it is at.
         say: called after each batch.
+        warn: called after each attempt that another one follows.
         instead: runs other batches than those that are due.
     """
     stop = stop or threading.Event()
     begin, clock = datetime.now(UTC), time.perf_counter()
-    total = _Total(say)
+    total = _Total(say, anew=full_refresh)
     error: LakehouseError | None = None
     newest: Commit | None = None
     journal: Journal | None = None
@@ -98,15 +104,13 @@ def execute(
         journal = Journal(spark, work.lake.ledger)
         with settled(spark, work.settings), held(work.lake, work.job.job, spark) as alone:
             due = partial(_due, work, stop=stop, full_refresh=full_refresh, alone=alone)
-            _run(work, journal, total.add, instead or due)
+            once = partial(_attempt, work, journal, total, instead or due)
+            tell = partial(_told_of, work, journal, warn)
+            persistently(once, work.job.retry, stop=stop, progress=lambda: total.came, tell=tell)
             newest = head(spark, work.lake.table(work.job.write.table))
-    except LakehouseError as raised:
-        error = raised
     except Exception as raised:
         # whatever it is, it is the run's result, and the ledger has to say it
-        conflict = "Concurrent" in type(raised).__name__ or "DELTA_CONCURRENT" in str(raised)
-        error = (WriteConflictError if conflict else LakehouseError)(f"{type(raised).__name__}: {first_line(raised)}")
-        error.__cause__ = raised
+        error = typed(raised)
     status: Status = "failed" if error else "stopped" if stop.is_set() else "done"
     result = _result(work, total, newest, status, error, time.perf_counter() - clock)
     return _recorded(work, journal, result, begin) if journal else result
@@ -122,15 +126,61 @@ class _Total:
     added: int = 0
     removed: int = 0
     stages: Counter[str] = field(default_factory=Counter)
+    anew: bool = False
+    newest: dict[str, int] = field(default_factory=dict)
 
     def add(self, outcome: Outcome) -> None:
-        """One more batch."""
+        """One more batch; one that an earlier attempt of the run had told of counts once."""
+        if outcome.number <= self.newest.get(outcome.stream, -1):
+            return
+        self.newest[outcome.stream] = outcome.number
         self.batches += 1
         self.rows += outcome.rows
         self.added += outcome.written.rows_added
         self.removed += outcome.written.rows_removed
         self.stages.update(outcome.seconds)
         self.say(outcome)
+
+    def begin(self) -> None:
+        """An attempt begins; one that is ``anew`` throws away what was made before, and so what was counted."""
+        if self.anew:
+            self.batches, self.rows, self.added, self.removed = 0, Rows(), 0, 0
+
+    @property
+    def came(self) -> int:
+        """How many batches came through for good."""
+        return 0 if self.anew else self.batches
+
+
+def _attempt(
+    work: Workplace,
+    journal: Journal,
+    total: _Total,
+    batches: Callable[[Journal, Callable[[Outcome], None]], None],
+) -> None:
+    """Run what is due."""
+    total.begin()
+    journal.begin_again()
+    _run(work, journal, total.add, batches)
+
+
+def _told_of(work: Workplace, journal: Journal, warn: Callable[[Failure], None], failure: Failure) -> None:
+    """Say of an attempt that it failed and another follows, to whoever looks on and to the ledger."""
+    warn(failure)
+    event = Event(
+        "retry",
+        work.job.job,
+        work.run_id,
+        "failed",
+        datetime.now(UTC),
+        target=work.job.write.table,
+        inputs={"attempt": failure.attempt, "of": failure.of, "waits": failure.waits},
+        error_code=failure.error.code,
+        error_message=str(failure.error),
+    )
+    # a ledger that cannot be written now is told with the next commit to it
+    with suppress(Exception):
+        journal.add(event, committed=False)
 
 
 def _run(

@@ -21,6 +21,8 @@ _ALWAYS = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.ansi.enabled": "true",
     "spark.databricks.delta.commit.idempotencyCheck.enabled": "true",
+    # Delta's own is 10,000,000: a run that tries again itself waits in between, and says so
+    "spark.databricks.delta.maxCommitAttempts": "100",
 }
 """What the meaning of a job depends on, wherever it runs."""
 

@@ -13,6 +13,7 @@ from pyspark.errors import StreamingQueryException
 from lakehouse.check.contract import judge
 from lakehouse.errors import CheckpointError, LakehouseError, innermost
 from lakehouse.lake.batch import Identity
+from lakehouse.lake.faults import known, meant
 from lakehouse.lake.table import exists
 from lakehouse.publish.ledger import newest_batch as newest_told
 from lakehouse.runtime.batch import Batch, Incoming, explained, pinned, process
@@ -264,8 +265,9 @@ def _to_its_end(query: StreamingQuery, turnstile: _Turnstile, feed: Feed, idle: 
             return not turnstile.stop.is_set()
         if isinstance(failure, LakehouseError | _EnoughError):
             raise failure from None
+        told = feed.failure(str(failure or error)) or (known(failure) if failure else meant(str(error)))
         unknown = failure or LakehouseError(f"the stream of {feed.where} failed: {innermost(str(error))}")
-        raise feed.failure(str(failure or error)) or unknown from error
+        raise told or unknown from error
     finally:
         query.stop()
     return False

@@ -59,5 +59,5 @@ def _digest(work: Workplace, versions: Mapping[str, tuple[int, str]]) -> str:
     """What the result depends on: the job as written, its code, and the versions of its sources."""
     code: Any = work.transform
     text = inspect.getsource(inspect.getmodule(code) or code) if code else ""
-    parts = [work.job.model_dump_json(), text, json.dumps(versions, sort_keys=True)]
+    parts = [work.job.model_dump_json(exclude={"retry", "breaker"}), text, json.dumps(versions, sort_keys=True)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]

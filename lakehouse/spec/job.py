@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, model_validator
 
 from lakehouse.spec.base import FieldError, JobName, Spec
+from lakehouse.spec.failures import Breaker, Retry
 from lakehouse.spec.kafka import KafkaSource
 from lakehouse.spec.reference import ParameterText
 from lakehouse.spec.source import FilesSource, Source, TableSource
@@ -38,6 +39,8 @@ class Job(Spec):
     trigger: Annotated[
         Trigger, Field(description="available_now ends when nothing is left; the others run until they are stopped.")
     ] = "available_now"
+    retry: Annotated[Retry, Field(description="Of what may succeed with nothing changed by hand.")] = Retry()
+    breaker: Annotated[Breaker, Field(description="When the job is held until `lakehouse resume`.")] = Breaker()
     sources: Annotated[dict[SourceName, Source], Field(min_length=1)]
     write: Write
 

@@ -1,0 +1,111 @@
+"""What exceptions of Spark, Delta, Java and the system mean, in this library's words: the one place that knows them."""
+
+from __future__ import annotations
+
+import errno
+import re
+from typing import TYPE_CHECKING
+
+from pyspark.errors import PythonException
+
+from lakehouse.errors import (
+    BatchConflictError,
+    LakehouseError,
+    StorageDeniedError,
+    StorageFullError,
+    StorageUnavailableError,
+    TableChangedError,
+    WriteConflictError,
+    first_line,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_CONFLICTS: dict[str, type[LakehouseError]] = {
+    r"DELTA_CONCURRENT_TRANSACTION|ConcurrentTransactionException": BatchConflictError,
+    r"DELTA_METADATA_CHANGED|MetadataChangedException": TableChangedError,
+    r"DELTA_PROTOCOL_CHANGED|ProtocolChangedException": TableChangedError,
+    (
+        r"DELTA_CONCURRENT|DELTA_MAX_COMMIT_RETRIES_EXCEEDED"
+        r"|Concurrent(Write|Append|DeleteRead|DeleteDelete)Exception|DeltaConcurrentModificationException"
+    ): WriteConflictError,
+}
+
+_STORAGE: dict[str, type[LakehouseError]] = {
+    r"No space left on device|Disk quota exceeded|QuotaExceededException|\bENOSPC\b": StorageFullError,
+    (
+        r"\(Permission denied\)|: Permission denied\b|Read-only file system|Operation not permitted"
+        r"|Access(Control|Denied)Exception|AccessDenied\b|Mkdirs failed to create"
+    ): StorageDeniedError,
+    (
+        r"\.SocketTimeoutException|\.ConnectException|\.NoRouteToHostException|\.UnknownHostException"
+        r"|ConnectTimeoutException|\.NoHttpResponseException|ConnectionPoolTimeoutException|Connection reset"
+        r"|ApiCallTimeout|SlowDown\b|Status Code: 50[0-4]\b"
+    ): StorageUnavailableError,
+}
+
+_SYSTEM: dict[int, type[LakehouseError]] = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), StorageFullError),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), StorageDeniedError),
+    **dict.fromkeys((errno.ETIMEDOUT, errno.ESTALE, errno.EIO), StorageUnavailableError),
+}
+
+_SPARK = {"pyspark", "py4j", "delta"}
+
+_HINTS: dict[type[LakehouseError], str] = {
+    WriteConflictError: "run it again when less is written: it goes on where it was",
+    TableChangedError: "run it again: it takes the table as it is now",
+    BatchConflictError: "another runner of the job, on another machine or on a copy of its checkpoint: end one of them",
+    StorageFullError: "make room below the lake, or in Spark's scratch folder (spark.local.dir), and run it again",
+    StorageDeniedError: "give the user that runs the job the right to read and write there",
+    StorageUnavailableError: "run it again: the log of the table says whether the batch was committed",
+}
+
+
+def typed(error: BaseException) -> LakehouseError:
+    """The error as one of ours, whatever it is."""
+    if isinstance(error, LakehouseError):
+        return error
+    found = known(error) or LakehouseError(f"{type(error).__name__}: {first_line(error)}")
+    found.__cause__ = error
+    return found
+
+
+def known(error: BaseException) -> LakehouseError | None:
+    """What an exception means, if it is a conflict or a fault of the storage: the innermost cause counts."""
+    if isinstance(error, OSError) and error.errno in _SYSTEM:
+        return _made(_SYSTEM[error.errno], f"{error.strerror}: {error.filename or ''}".rstrip(": "))
+    return meant("\n".join(_told(error)))
+
+
+def meant(text: str) -> LakehouseError | None:
+    """What the words of Spark mean, its stack among them, if they tell of a conflict or of the storage."""
+    # not the places in the code, which are named after what they may throw
+    lines = [line.strip() for line in text.splitlines() if not line.lstrip().startswith("at ")]
+    for words, kind in {**_CONFLICTS, **_STORAGE}.items():
+        if said := [line for line in lines if re.search(words, line)]:
+            return _made(kind, said[-1].removeprefix("Caused by: ")[:300])
+    return None
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Whether Delta refused a commit for what another one did meanwhile."""
+    return isinstance(known(error), (WriteConflictError, TableChangedError, BatchConflictError))
+
+
+def _made(kind: type[LakehouseError], message: str) -> LakehouseError:
+    return kind(message, hint=_HINTS[kind])
+
+
+def _told(error: BaseException | None) -> Iterator[str]:
+    """All that Spark says of an error and its causes, with the stacks of Java, which it may keep apart.
+
+    Code of a job may say anything, so that what it raises itself means nothing.
+    """
+    while error is not None and not isinstance(error, PythonException):
+        if type(error).__module__.split(".")[0] in _SPARK:
+            yield f"{type(error).__name__}: {error}"
+            # of classic Spark and of Spark Connect
+            yield str(getattr(error, "_stackTrace", None) or getattr(error, "_stacktrace", None) or "")
+        error = error.__cause__
