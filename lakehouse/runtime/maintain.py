@@ -152,6 +152,7 @@ def maintain(
     jobs = _jobs(project, must_be_good=() if names else project.jobs)
     items = _items(project, place, chosen, jobs)
     spark = spark or start("maintain", settings)
+    place.guarded(spark)
     tables = []
     with settled(spark, settings):
         for item in items:

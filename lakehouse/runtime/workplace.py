@@ -85,7 +85,8 @@ def prepare(
         check_parameters(spec, inspect.signature(code), where=name)
     settings = _settings(place, known)
     spec = _triggered(spec, trigger) if trigger else spec
-    return Workplace(project, spec, place, Lake(lake_root, place.catalog), code, settings, folders, servers)
+    its = Lake(lake_root, place.catalog, place.single_writer)
+    return Workplace(project, spec, place, its, code, settings, folders, servers)
 
 
 def _triggered(job: Job, trigger: str) -> Job:
@@ -128,7 +129,7 @@ def lake_of(env: str | None = None, lake: str | None = None) -> Lake:
     """
     project = Project.around(Path.cwd())
     place = project.env(env)
-    return Lake(_lake_root(project, place, lake, place.params), place.catalog)
+    return _lake(project, place, lake, place.params)
 
 
 def surroundings(project: Project, env: str | None = None, lake: str | None = None) -> tuple[Lake, dict[str, str]]:
@@ -138,7 +139,11 @@ def surroundings(project: Project, env: str | None = None, lake: str | None = No
         ConfigError: there is no such environment, or it refers to what nothing defines.
     """
     place = project.env(env)
-    return Lake(_lake_root(project, place, lake, place.params), place.catalog), _settings(place, place.params)
+    return _lake(project, place, lake, place.params), _settings(place, place.params)
+
+
+def _lake(project: Project, env: Env, lake: str | None, params: Mapping[str, str]) -> Lake:
+    return Lake(_lake_root(project, env, lake, params), env.catalog, env.single_writer)
 
 
 def _lake_root(project: Project, env: Env, lake: str | None, params: Mapping[str, str]) -> str:

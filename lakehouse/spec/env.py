@@ -50,6 +50,10 @@ class Env(Spec):
         str | None,
         Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", description="Tables are registered in it under their names."),
     ] = None
+    single_writer: Annotated[
+        bool,
+        Field(description="No two processes ever write to this lake at once: on S3 nothing else may keep them apart."),
+    ] = False
     spark: Annotated[
         dict[Annotated[str, AfterValidator(_setting)], Setting],
         Field(description="Spark settings of this place."),
