@@ -376,10 +376,18 @@ class LockedError(LakehouseError):
 
 
 class HeldError(LakehouseError):
-    """The job's circuit breaker is open: it is not run until ``lakehouse resume``."""
+    """The job's circuit breaker is open: it is not run until ``lakehouse resume``.
+
+    Attributes:
+        batch: the stream and number of the batch that was too much; None where it was none.
+    """
 
     code = "HELD"
     exit_code = 4
+
+    def __init__(self, message: str, *, hint: str = "", batch: tuple[str, int] | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.batch = batch
 
 
 def first_line(error: BaseException) -> str:

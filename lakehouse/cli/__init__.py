@@ -6,6 +6,7 @@ from typing import NoReturn
 
 import click
 
+from lakehouse.cli.breaker import resume
 from lakehouse.cli.certify import certify
 from lakehouse.cli.look import doctor, show, status
 from lakehouse.cli.options import EXITS
@@ -25,7 +26,7 @@ def cli() -> None:
     """
 
 
-for _command in (run, plan, check, status, show, doctor, quarantine, maintain, certify):
+for _command in (run, plan, check, status, show, doctor, resume, quarantine, maintain, certify):
     cli.add_command(_command)
 
 

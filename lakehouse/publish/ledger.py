@@ -20,10 +20,13 @@ if TYPE_CHECKING:
 
     from lakehouse.lake.table import Table
 
+STEP = "ledger"
+"""What a commit to the ledger notes itself as, where it says how the job stands."""
+
 _COMMENTS = {
     "event": (
         "batch: one batch was committed; retry: an attempt of a run failed, and another follows; run: a run ended; "
-        "maintain: files of the target were written anew"
+        "held: from here on the job is not run; resumed: it is again; maintain: files of the target were written anew"
     ),
     "status": "done, failed, stopped (told to), or replayed (the batch had been committed by an earlier attempt)",
     "inputs": (
@@ -93,7 +96,7 @@ class Rows:
 class Event:
     """One row of the ledger."""
 
-    event: Literal["batch", "run", "retry", "maintain"]
+    event: Literal["batch", "run", "retry", "held", "resumed", "maintain"]
     job: str
     run_id: str
     status: Literal["done", "failed", "replayed", "stopped"]
@@ -133,8 +136,10 @@ _COLUMNS = {
 }
 
 
-def record(spark: SparkSession, ledger: Table, events: Sequence[Event]) -> None:
-    """Add events, in one commit."""
+def record(
+    spark: SparkSession, ledger: Table, events: Sequence[Event], *, note: Mapping[str, Any] | None = None
+) -> None:
+    """Add events, in one commit; ``note``: what it says of the job."""
     if not exists(spark, ledger):
         create(
             spark,
@@ -151,7 +156,10 @@ def record(spark: SparkSession, ledger: Table, events: Sequence[Event]) -> None:
         )
     rows = small_frame(spark, [[values[name] for name in _COLUMNS] for values in map(_values, events)], _COLUMNS)
     # a ledger of an older version has fewer columns
-    rows.coalesce(1).write.format("delta").mode("append").option("mergeSchema", "true").save(ledger.path)
+    writer = rows.coalesce(1).write.format("delta").mode("append").option("mergeSchema", "true")
+    if note is not None:
+        writer = writer.option("userMetadata", json.dumps({"lakehouse": note}, sort_keys=True))
+    writer.save(ledger.path)
 
 
 def _values(event: Event) -> dict[str, Any]:

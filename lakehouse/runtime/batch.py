@@ -24,6 +24,7 @@ from lakehouse.lake.frame import materialise, path
 from lakehouse.lake.table import commits, exists, head, read_table
 from lakehouse.lake.types import resolved
 from lakehouse.publish.ledger import Event
+from lakehouse.runtime.breaker import judge
 from lakehouse.runtime.fates import rows_of
 from lakehouse.runtime.lock import leased
 from lakehouse.write import plan
@@ -153,7 +154,8 @@ def process(batch: Batch, journal: Journal) -> Outcome:
         identity = replace(identity, inputs=made.note["inputs"])
         if batch.incoming and batch.incoming.is_stateful:
             _taken(batch.incoming, Clock())
-    outcome = replayed(made, identity) if made else _through(batch)
+    is_judged = (identity.stream, identity.batch) != journal.let_through
+    outcome = replayed(made, identity) if made else _through(batch, is_judged=is_judged)
     event = Event(
         "batch",
         work.job.job,
@@ -224,7 +226,7 @@ def explained(batch: Batch) -> WriteResult:
     return _planned(batch, made, clock).planned
 
 
-def _through(batch: Batch) -> Outcome:
+def _through(batch: Batch, *, is_judged: bool) -> Outcome:
     """The five calls: read, check, transform, write; the last, publish, is the caller's."""
     clock, now, spark, target = Clock(), datetime.now(UTC), batch.spark, batch.target
     made = _made(batch, clock)
@@ -236,6 +238,9 @@ def _through(batch: Batch) -> Outcome:
             aside["write"] = [*aside["write"], too_late(planned.rejected, _columns(made))]
         identity = replace(batch.identity, rows=known, rules=taken.rules)
         put = known.get("quarantined", 0) + known.get("rejected", 0)
+        if is_judged:
+            came = known.get("read") or known.get("produced", 0)
+            judge(spark, planned, batch.work.job.breaker, aside=put, of=came)
         quarantine = batch.work.lake.quarantine(target.name)
         if put or (identity.again and exists(spark, quarantine)):
             with clock.stage("quarantine"):

@@ -6,7 +6,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lakehouse.lake.table import commits
 from lakehouse.publish.ledger import Event, newest_batch, record
@@ -15,6 +15,8 @@ from lakehouse.runtime.lock import leased
 from lakehouse.write.commit import STEP, result
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pyspark.sql import SparkSession
 
     from lakehouse.lake.checkpoint import Checkpoint
@@ -32,11 +34,17 @@ class Journal:
 
     A batch that made a commit has noted in it all that the ledger wants to know: if the run is killed, the next one
     adds what is missing (``recover``). One that made none is added at once.
+
+    ``note`` is how the job stands, which every commit to the ledger says; ``let_through`` the batch that is not judged,
+    ``newest`` the one that the ledger was told of last.
     """
 
     spark: SparkSession
     ledger: Table
     checkpoint: Checkpoint | None = field(default=None, init=False)
+    note: Mapping[str, Any] | None = field(default=None, init=False)
+    let_through: tuple[str, int] | None = field(default=None, init=False)
+    newest: tuple[str | None, int] | None = field(default=None, init=False)
     _known: int = -1
     _waiting: list[Event] = field(default_factory=list)
     _since: float = field(default_factory=time.monotonic)
@@ -70,13 +78,14 @@ class Journal:
             try:
                 # the first of several runs makes the table
                 with leased(self.ledger):
-                    record(self.spark, self.ledger, events)
+                    record(self.spark, self.ledger, events, note=self.note)
             except Exception:
                 self._waiting = events
                 raise
-            batches = [event.batch for event in events if event.batch is not None]
+            batches = [(event.stream, event.batch) for event in events if event.batch is not None]
+            self.newest = batches[-1] if batches else self.newest
             if self.checkpoint and batches:
-                self._known = max(batches)
+                self._known = max(number for _, number in batches)
                 self.checkpoint.has_recorded(self.spark, self._known)
 
     def recover(self, target: Table, checkpoint: Checkpoint) -> None:

@@ -14,6 +14,7 @@ from lakehouse.lake.storage import local
 from lakehouse.lake.table import AUXILIARY, Table, commits, exists, head, layout, read_table
 from lakehouse.runtime import stream
 from lakehouse.runtime.journal import Journal
+from lakehouse.spec.failures import NEVER
 from lakehouse.write.commit import REFRESH
 
 if TYPE_CHECKING:
@@ -95,8 +96,11 @@ def run(
 def _rebuild(
     work: Workplace, spark: SparkSession, beside: _Beside, done: Callable[[Outcome], None], stop: threading.Event
 ) -> None:
-    """Write the table anew of what is there now, also where the job's trigger has no end."""
-    catch_up = replace(work, job=work.job.model_copy(update={"trigger": "available_now"}))
+    """Write the table anew of what is there now, also where the job's trigger has no end.
+
+    Nothing is held: the old table is there to the end, and no batch is asked for by itself.
+    """
+    catch_up = replace(work, job=work.job.model_copy(update={"trigger": "available_now", "breaker": NEVER}))
     journal = Journal(spark, work.lake.ledger)
     stream.run(catch_up, beside.table, beside.checkpoint, done, journal, stop)
     journal.flush()

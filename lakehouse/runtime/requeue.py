@@ -10,7 +10,7 @@ it opens them again and takes back what was put aside of them.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +33,7 @@ from lakehouse.runtime.runner import execute
 from lakehouse.runtime.session import settled, start
 from lakehouse.runtime.workplace import prepare
 from lakehouse.spec.document import nearest
+from lakehouse.spec.failures import NEVER
 from lakehouse.spec.project import Project
 from lakehouse.write.commit import earlier
 
@@ -112,6 +113,7 @@ def requeue(
     """
     table = works[0].job.write.table
     spark = spark or start("requeue", works[0].settings)
+    works[0].lake.guarded(spark)
     quarantine = works[0].lake.quarantine(table)
     with settled(spark, works[0].settings):
         if not exists(spark, quarantine):
@@ -262,7 +264,9 @@ def _batch(work: Workplace, spark: SparkSession, count: int) -> Batch:
     inputs = {name: {"requeue": work.run_id, "quarantine": quarantine.name, "rows": count}}
     identity = _identity(work, work.run_id, inputs)
     incoming = Incoming(name, partial(again.arrive, rows), feed.contract, feed.missing)
-    return Batch(work, spark, identity, pinned(work, spark, identity), incoming, target)
+    # the rows were chosen by hand, and many of them may be put aside again
+    unjudged = replace(work, job=work.job.model_copy(update={"breaker": NEVER}))
+    return Batch(unjudged, spark, identity, pinned(work, spark, identity), incoming, target)
 
 
 def _identity(work: Workplace, requeue: str, inputs: Mapping[str, Any] | None = None) -> Identity:

@@ -18,6 +18,7 @@ from lakehouse.lake.table import exists, head
 from lakehouse.publish.ledger import Event, Rows
 from lakehouse.runtime import refresh, stream, whole
 from lakehouse.runtime.attempts import persistently
+from lakehouse.runtime.breaker import after, noted, refuse, standing
 from lakehouse.runtime.journal import Journal
 from lakehouse.runtime.lock import held
 from lakehouse.runtime.result import RunResult, Target
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from lakehouse.lake.table import Commit
     from lakehouse.runtime.attempts import Failure
     from lakehouse.runtime.batch import Outcome
+    from lakehouse.runtime.breaker import Hold
     from lakehouse.runtime.progress import Progress
     from lakehouse.runtime.result import Status
     from lakehouse.runtime.workplace import Workplace
@@ -93,27 +95,63 @@ def execute(
         instead: runs other batches than those that are due.
     """
     stop = stop or threading.Event()
-    begin, clock = datetime.now(UTC), time.perf_counter()
     total = _Total(say, anew=full_refresh)
-    error: LakehouseError | None = None
-    newest: Commit | None = None
     journal: Journal | None = None
     try:
         work.lake.writable()
         spark = spark or start(work.job.job, work.settings)
+        work.lake.guarded(spark)
         journal = Journal(spark, work.lake.ledger)
         with settled(spark, work.settings), held(work.lake, work.job.job, spark) as alone:
             due = partial(_due, work, stop=stop, full_refresh=full_refresh, alone=alone)
             once = partial(_attempt, work, journal, total, instead or due)
             tell = partial(_told_of, work, journal, warn)
-            persistently(once, work.job.retry, stop=stop, progress=lambda: total.came, tell=tell)
-            newest = head(spark, work.lake.table(work.job.write.table))
+            run = partial(persistently, once, work.job.retry, stop=stop, progress=lambda: total.came, tell=tell)
+            error = _supervised(work, journal, run, counts=instead is None)
+            return _ended(work, total, error, journal=journal, is_stopped=stop.is_set())
     except Exception as raised:
         # whatever it is, it is the run's result, and the ledger has to say it
+        return _ended(work, total, typed(raised), journal=journal, is_stopped=stop.is_set())
+
+
+def _supervised(work: Workplace, journal: Journal, run: Callable[[], None], *, counts: bool) -> LakehouseError | None:
+    """Run as the job's breaker lets it; how it failed, if it did. Where the job stands then goes with the run's event.
+
+    ``counts``: whether how it ends changes where the job stands.
+    """
+    job, error = work.job, None
+    before = now = standing(journal.spark, journal.ledger, job.job)
+    journal.note, journal.let_through = noted(job.job, before), before.let_through
+    try:
+        refuse(job.job, before)
+        run()
+    except Exception as raised:
         error = typed(raised)
-    status: Status = "failed" if error else "stopped" if stop.is_set() else "done"
-    result = _result(work, total, newest, status, error, time.perf_counter() - clock)
-    return _recorded(work, journal, result, begin) if journal else result
+    if counts:
+        now = after(before, error, job.breaker, work.run_id)
+        journal.note = noted(job.job, now)
+    if now.hold and not before.hold:
+        journal.add(_held(work, now.hold, error), committed=True)
+    return error
+
+
+def _held(work: Workplace, hold: Hold, error: LakehouseError | None) -> Event:
+    """The event of a breaker that opened; it is told with the run's own."""
+    at, code = datetime.now(UTC), error.code if error else None
+    job, table, told = work.job.job, work.job.write.table, {"batch": hold.batch}
+    return Event(
+        "held", job, work.run_id, "failed", at, target=table, inputs=told, error_code=code, error_message=hold.why
+    )
+
+
+def _ended(
+    work: Workplace, total: _Total, error: LakehouseError | None, *, journal: Journal | None, is_stopped: bool
+) -> RunResult:
+    """What the run came to, once the ledger has it."""
+    newest = head(journal.spark, work.lake.table(work.job.write.table)) if journal and not error else None
+    status: Status = "failed" if error else "stopped" if is_stopped else "done"
+    result = _result(work, total, newest, status, error)
+    return _recorded(work, journal, result, total.begun) if journal else result
 
 
 @dataclass
@@ -127,6 +165,8 @@ class _Total:
     removed: int = 0
     stages: Counter[str] = field(default_factory=Counter)
     anew: bool = False
+    begun: datetime = field(default_factory=lambda: datetime.now(UTC))
+    clock: float = field(default_factory=time.perf_counter)
     newest: dict[str, int] = field(default_factory=dict)
 
     def add(self, outcome: Outcome) -> None:
@@ -220,11 +260,10 @@ def _result(
     newest: Commit | None,
     status: Status,
     error: LakehouseError | None,
-    seconds: float,
 ) -> RunResult:
     table = work.lake.table(work.job.write.table)
     target = Target(table.name, table.path, newest.version if newest else None, total.added, total.removed)
-    stages = dict(total.stages)
+    stages, seconds = dict(total.stages), time.perf_counter() - total.clock
     return RunResult(work.job.job, work.run_id, status, total.batches, total.rows, target, seconds, stages, error)
 
 

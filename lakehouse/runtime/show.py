@@ -8,6 +8,7 @@ from pyspark.sql import functions as F
 
 from lakehouse.check.quarantine import OPEN, UNFINISHED, every_row, open_rows
 from lakehouse.lake.table import head, read_table
+from lakehouse.runtime.breaker import held_as, standing
 from lakehouse.runtime.session import settled, start
 
 if TYPE_CHECKING:
@@ -46,11 +47,15 @@ def shown(table: str, lake: Lake, *, spark: SparkSession | None = None) -> Itera
         if head(spark, lake.ledger):
             runs = read_table(spark, lake.ledger).where((F.col("event") == "run") & (F.col("target") == table))
             yield "last runs"
-            for row in runs.orderBy(F.desc("started_at")).limit(_RUNS).collect():
+            last = runs.orderBy(F.desc("started_at")).limit(_RUNS).collect()
+            for row in last:
                 ended = f"{row.started_at:%Y-%m-%d %H:%M:%S}  {row.job}  {row.run_id}  {row.status}"
                 names = ("read", "quarantined", "inserted", "updated")
                 counts = ", ".join(f"{name} {row[name]:,}" for name in names)
                 yield f"  {ended}  {counts}" + (f"  {row.error_code}" if row.error_code else "")
+            for job in sorted({row.job for row in last}):
+                if hold := standing(spark, lake.ledger, job).hold:
+                    yield held_as(job, hold)
 
 
 def quarantined(table: str, lake: Lake, *, spark: SparkSession | None = None) -> Iterator[str]:

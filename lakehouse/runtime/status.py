@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from lakehouse.errors import LakehouseError
 from lakehouse.lake.storage import local
 from lakehouse.lake.table import commits
+from lakehouse.runtime.breaker import held_as, hold_of
 from lakehouse.runtime.feeds import feed_of
 from lakehouse.write.commit import STEP
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from lakehouse.lake.checkpoint import Checkpoint
     from lakehouse.lake.table import Commit
     from lakehouse.read.feed import Behind
+    from lakehouse.runtime.breaker import Hold
     from lakehouse.runtime.workplace import Workplace
 
 _RECENT = 20
@@ -51,6 +53,7 @@ class Status:
     rows_per_second: float | None
     behind: tuple[Behind, ...]
     error: str | None = None
+    held: Hold | None = None
 
     def as_json(self) -> dict[str, Any]:
         """As ``lakehouse status --json`` prints it."""
@@ -78,6 +81,7 @@ def status(work: Workplace, spark: SparkSession | None = None) -> Status:
         _rate(recent),
         behind,
         error,
+        hold_of(work),
     )
 
 
@@ -128,5 +132,7 @@ def told(found: Status) -> Iterator[str]:
     for one in found.behind:
         late = f", the oldest {one.seconds:,.1f} s old" if one.seconds is not None else ""
         yield f"  behind: {one.count:,} {one.unit} of {one.of}{late}"
+    if found.held:
+        yield f"  {held_as(found.job, found.held)}"
     if found.error:
         yield f"  cannot tell how far it is behind: {found.error}"

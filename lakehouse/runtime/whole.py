@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from lakehouse.lake.batch import Identity
 from lakehouse.lake.table import commits
 from lakehouse.maintain.commit import MOVES
-from lakehouse.runtime.batch import Batch, pinned, process
+from lakehouse.runtime.batch import Batch, pinned, process, replayed
+from lakehouse.runtime.journal import recovered
 from lakehouse.write.commit import earlier
 
 if TYPE_CHECKING:
@@ -39,7 +40,13 @@ def run(
         for name, source in work.job.statics.items()
     }
     identity = Identity(work.job.job, work.run_id, f"static/{_digest(work, seen)}", 0, incremental=False)
-    if not again and earlier(spark, target, identity):
+    made = None if again else earlier(spark, target, identity)
+    if made and made.note.get("run_id") == work.run_id:
+        # an attempt of this very run committed it, and did not come to tell
+        if journal.newest != (identity.stream, identity.batch):
+            journal.add(recovered(made, target), committed=True)
+        done(replayed(made, identity))
+    if made:
         return
     done(process(Batch(work, spark, identity, versions, None, target), journal))
 

@@ -189,6 +189,10 @@ def test_what_a_jobs_own_code_says_means_nothing():
     assert typed(RuntimeError("No space left on device")).message == "RuntimeError: No space left on device"
 
 
+def test_deltas_own_attempts_have_an_end(spark):
+    assert int(spark.conf.get("spark.databricks.delta.maxCommitAttempts")) <= 100
+
+
 def test_a_duration_is_in_seconds():
     assert [seconds(text) for text in ("500 milliseconds", "1 second", "2 minutes", "1 hour")] == [0.5, 1, 120, 3600]
 
@@ -271,16 +275,22 @@ def test_a_batch_that_met_another_writer_is_planned_again_on_what_that_one_left(
     ]
 
 
-def test_a_batch_whose_commit_was_made_and_not_told_is_recognised_by_the_log(workshop, run, monkeypatch):
+@pytest.fixture
+def unanswered(monkeypatch):
+    """The first commit is made, and its answer is lost."""
     read_back, lost = commit._read_back, []
 
-    def unanswered(spark, plan):
+    def lose(spark, plan):
         if not lost:
             lost.append(1)
             raise StorageUnavailableError("no answer to the commit")
         return read_back(spark, plan)
 
-    monkeypatch.setattr(commit, "_read_back", unanswered)
+    monkeypatch.setattr(commit, "_read_back", lose)
+
+
+@pytest.mark.usefixtures("unanswered")
+def test_a_batch_whose_commit_was_made_and_not_told_is_recognised_by_the_log(workshop, run):
     result = run(lambda orders: orders)
     assert (result.status, result.batches, result.rows.read, result.rows.inserted) == ("done", 1, 2, 2)
     assert workshop.version("silver.orders") == 1
@@ -289,3 +299,16 @@ def test_a_batch_whose_commit_was_made_and_not_told_is_recognised_by_the_log(wor
         ("batch", "replayed", 2),
         ("run", "done", 2),
     ]
+
+
+@pytest.mark.usefixtures("unanswered")
+def test_so_is_the_one_batch_of_a_job_without_an_incremental_source(workshop):
+    workshop.put("bronze.orders", "id string, v int", [("a", 1)])
+    quick = "retry: {initial_backoff: 1 millisecond}\n"
+    workshop.job(
+        "gold",
+        quick + "sources: {orders: {kind: table, table: bronze.orders}}\nwrite: {table: gold.t, mode: overwrite}",
+    )
+    result = workshop.run("gold")
+    assert (result.batches, result.rows.inserted, workshop.rows("gold.t")) == (1, 1, [("a", 1)])
+    assert told(workshop, "event", "status") == [("retry", "failed"), ("batch", "replayed"), ("run", "done")]

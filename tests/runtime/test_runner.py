@@ -155,7 +155,7 @@ def test_a_batch_that_was_committed_and_never_told_to_the_ledger_is_told_by_the_
         )
 
 
-def killed_in_the_ledger(*_):
+def killed_in_the_ledger(*_, **__):
     message = "killed"
     raise RuntimeError(message)
 
