@@ -255,22 +255,20 @@ def meeting(monkeypatch):
 
 def test_a_batch_that_met_another_writer_is_planned_again_on_what_that_one_left(workshop, run, request):
     run(lambda orders: orders)
-    workshop.land("orders/2.csv", "id,v,at\nc,2,2\n")
-    workshop.land("orders/3.csv", "id,v,at\na,3,3\nd,3,3\n")
+    workshop.land("orders/2.csv", "id,v,at\na,3,3\nd,3,3\n")
     request.getfixturevalue("meeting")
     warned = []
     result = run(lambda orders: orders, warn=warned.append)
-    assert (result.status, result.batches, result.rows.read) == ("done", 2, 3)
+    assert (result.status, result.batches, result.rows.read) == ("done", 1, 2)
     # the key that was there at the first attempt is not there any more
-    assert (result.rows.inserted, result.rows.updated) == (3, 0)
-    assert workshop.rows("silver.orders", "id", "v") == [("a", "3"), ("c", "2"), ("d", "3")]
+    assert (result.rows.inserted, result.rows.updated) == (2, 0)
+    assert workshop.rows("silver.orders", "id", "v") == [("a", "3"), ("d", "3")]
     assert [(type(one.error), one.attempt) for one in warned] == [(WriteConflictError, 1)]
     assert told(workshop, "event", "status", "batch", "error_code") == [
         ("batch", "done", 0, None),
         ("run", "done", None, None),
         ("retry", "failed", None, "WRITE_CONFLICT"),
         ("batch", "done", 1, None),
-        ("batch", "done", 2, None),
         ("run", "done", None, None),
     ]
 
