@@ -265,7 +265,7 @@ def _resolve(model: type[BaseModel], document: Document, loc: Location) -> tuple
         tagged = [kind for kind in kinds if part in _tags(kind)]
         if tagged and len(kinds) > 1:
             kinds = tagged
-        elif part != "[key]":
+        elif part != "[key]" or (isinstance(data, dict) and part in data):
             valid = [name for kind in kinds if _is_spec(kind) for name in kind.model_fields]
             place = (*place, part)
             kinds = _inside(kinds, part)

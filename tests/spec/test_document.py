@@ -70,6 +70,8 @@ def test_a_valid_file_is_a_job(folder):
             "abouts: What",
             [":14:41: sources.orders.contract.columns.amount.abouts: unknown key"],
         ),
+        # pydantic's mark for a key of a mapping
+        ("  keys:", "  '[key]':", [":21:3: write.[key]: unknown key; did you mean 'keys'?", "write.keys: is missing"]),
         ("check:", "chekc:", ["contract.rules.0.check: is missing", ":17:11: sources.orders.contract.rules.0.chekc:"]),
         ("  keys:", "  key:", [":21:3: write.key: unknown key; did you mean 'keys'?", ":19:3: write.keys: is missing"]),
     ],
