@@ -69,6 +69,15 @@ class Checkpoint:
         """Note that the ledger was told of all batches up to this one."""
         write_text(spark, f"{self.path}/recorded", str(batch))
 
+    def topics(self, spark: SparkSession) -> dict[str, str]:
+        """The topics that are read, each with its own id; none where they were never noted."""
+        lines = read_lines(spark, f"{self.path}/topics.json")
+        return dict(json.loads(lines[0])) if lines else {}
+
+    def has_topics(self, spark: SparkSession, topics: dict[str, str]) -> None:
+        """Note the ids of the topics."""
+        write_text(spark, f"{self.path}/topics.json", json.dumps(topics))
+
     def offset(self, spark: SparkSession, batch: int) -> dict[str, Any]:
         """Where the batch ends in its source; empty where nothing is known."""
         lines = read_lines(spark, f"{self.path}/offsets/{batch}") or []

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from lakehouse.lake.table import Table
 
 _COMMENTS = {
-    "event": "batch: one batch was committed; run: a run ended; maintain: files of the target were written anew",
+    "event": "batch: one batch was committed; run: a run ended; maintain: files of the target were written anew; "
+    "recover: its checkpoint was rebuilt; undo: its tables are as they were before it",
     "status": "done, failed, stopped (told to), or replayed (the batch had been committed by an earlier attempt)",
     "inputs": "As JSON what was read, the files of each source or the versions of its table; or what maintain did",
     "read": "Records that came; read = accepted + quarantined + dropped",
@@ -87,7 +88,7 @@ class Rows:
 class Event:
     """One row of the ledger."""
 
-    event: Literal["batch", "run", "maintain"]
+    event: Literal["batch", "run", "maintain", "recover", "undo"]
     job: str
     run_id: str
     status: Literal["done", "failed", "replayed", "stopped"]
@@ -163,6 +164,6 @@ def newest_batch(spark: SparkSession, ledger: Table, stream: str) -> int:
     """The newest batch of a checkpoint that the ledger knows; -1 where it knows none."""
     if not exists(spark, ledger):
         return -1
-    of_stream = read_table(spark, ledger).where((F.col("stream") == stream) & (F.col("event") == "batch"))
+    of_stream = read_table(spark, ledger).where((F.col("stream") == stream) & F.col("event").isin("batch", "undo"))
     newest = of_stream.agg(F.max("batch").alias("newest")).collect()[0].newest
     return -1 if newest is None else int(newest)

@@ -75,7 +75,13 @@ class TableFeed:
         del run_id
         spark = batch.sparkSession
         end = checkpoint.offset(spark, number)
-        inputs = {"table": self.table.name, "version": end.get("reservoirVersion"), "index": end.get("index")}
+        inputs = {
+            "table": self.table.name,
+            "version": end.get("reservoirVersion"),
+            "index": end.get("index"),
+            # all of Delta's own: a lost checkpoint is made of it again
+            "offset": end,
+        }
         if self.source.is_stateful:
             if not checkpoint.is_read_once(spark, number):
                 message = f"batch {number} reads {self.table.name} to several places, so its rows cannot be counted"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from lakehouse.errors import LakehouseError, WriteConflictError, first_line
 from lakehouse.lake.table import exists, head
 from lakehouse.publish.ledger import Event, Rows
-from lakehouse.runtime import refresh, stream, whole
+from lakehouse.runtime import refresh, setback, stream, whole
 from lakehouse.runtime.journal import Journal
 from lakehouse.runtime.lock import held
 from lakehouse.runtime.result import RunResult, Target
@@ -141,6 +141,7 @@ def _run(
 ) -> None:
     spark, target = journal.spark, work.lake.table(work.job.write.table)
     refresh.finish(work, spark, target)
+    setback.finish(spark, work)
     batches(journal, done)
     if exists(spark, target):
         work.lake.register(spark, target)

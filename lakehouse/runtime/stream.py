@@ -70,7 +70,7 @@ def explain(work: Workplace, spark: SparkSession, target: Table, checkpoint: Che
         raise _EnoughError
 
     try:
-        _stream(work, spark, target, checkpoint, look, stop=threading.Event())
+        _stream(work, spark, checkpoint, look, stop=threading.Event())
     except _EnoughError:
         return planned[0]
     return None
@@ -117,7 +117,7 @@ def run(
         seen.asked |= outcome.status == "done" and not outcome.written.is_empty
         done(outcome)
 
-    _stream(work, spark, target, checkpoint, each, stop=stop, idle=journal.flush_if_due)
+    _stream(work, spark, checkpoint, each, stop=stop, idle=journal.flush_if_due)
 
 
 def _batch(
@@ -211,7 +211,6 @@ class _Turnstile:
 def _stream(
     work: Workplace,
     spark: SparkSession,
-    target: Table,
     checkpoint: Checkpoint,
     each: Callable[[Feed, DataFrame, int], None],
     *,
@@ -226,8 +225,7 @@ def _stream(
     feed = feed_of(work)
     feed.look(spark, checkpoint)
     mode = work.job.output_mode
-    windows = {"windows": mode} if work.job.windows else {}
-    checkpoint.claim(spark, {"job": work.job.job, "source": feed.where, "target": target.name, **windows})
+    checkpoint.claim(spark, owner(work, feed))
     turnstile = _Turnstile(lambda batch, number: each(feed, batch, number), stop)
     frame = feed.stream(spark, work.run_id)
     if feed.gives_rows:
@@ -246,6 +244,12 @@ def _stream(
             again = _to_its_end(query, turnstile, feed, idle)
     finally:
         turnstile.close()
+
+
+def owner(work: Workplace, feed: Feed) -> dict[str, str]:
+    """Whose a checkpoint is: it holds places in this source, and a state of this form, for this target."""
+    windows = {"windows": work.job.output_mode} if work.job.windows else {}
+    return {"job": work.job.job, "source": feed.where, "target": work.job.write.table, **windows}
 
 
 def _to_its_end(query: StreamingQuery, turnstile: _Turnstile, feed: Feed, idle: Callable[[], None]) -> bool:

@@ -1,0 +1,43 @@
+"""``lakehouse recover | undo``: a job after something went wrong."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from lakehouse.cli.options import ENV, EXITS, JSON, LAKE, PARAM, end, workplace
+from lakehouse.errors import LakehouseError, first_line
+
+if TYPE_CHECKING:
+    from lakehouse.recovery.recover import Report
+
+_DRY_RUN = click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+
+
+@click.command(epilog=EXITS)
+@click.argument("job")
+@_DRY_RUN
+@ENV
+@LAKE
+@PARAM
+@JSON
+def recover(job: str, *, dry_run: bool, as_json: bool, **where: Any) -> NoReturn:
+    """Rebuild the checkpoint of JOB that was lost, damaged, or put back from an older copy.
+
+    It is made of what the commits of the job's tables say they hold. One that is fine is left alone.
+    """
+    from lakehouse.recovery.recover import recover as rebuilt
+    from lakehouse.recovery.recover import told
+
+    def say(report: Report) -> None:
+        for line in told(report):
+            click.echo(line)
+
+    error: LakehouseError | None = None
+    answer: dict[str, Any] = {"job": job, "status": "failed", "why": []}
+    try:
+        answer = rebuilt(workplace(job, **where), dry_run=dry_run, say=say).as_json()
+    except Exception as failure:
+        error = failure if isinstance(failure, LakehouseError) else LakehouseError(first_line(failure))
+    end([({**answer, "dry_run": dry_run}, error)], as_json=as_json)
