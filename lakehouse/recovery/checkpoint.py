@@ -64,7 +64,9 @@ def places(work: Workplace, past: History) -> Places:
         read[past.begun.number] = past.begun.inputs.get(name, {})
     if isinstance(source, FilesSource):
         return _of_files(work, read)
-    return _of_topics(work, read) if isinstance(source, KafkaSource) else _of_table(work, read)
+    if isinstance(source, KafkaSource):
+        return _of_topics(work, read, past.first.inputs.get(name, {}) if past.first else {})
+    return _of_table(work, read)
 
 
 def _of_files(work: Workplace, read: Mapping[int, Mapping[str, Any]]) -> Places:
@@ -117,19 +119,22 @@ def _of_table(work: Workplace, read: Mapping[int, Mapping[str, Any]]) -> Places:
     return Places(ends, {})
 
 
-def _of_topics(work: Workplace, read: Mapping[int, Mapping[str, Any]]) -> Places:
+def _of_topics(work: Workplace, read: Mapping[int, Mapping[str, Any]], first: Mapping[str, Any]) -> Places:
     """Of topics: each batch says where it begins, which is where the one before it ends."""
     if not read:
-        return Places({}, {})
+        return Places({}, _beginning(first["topics"]) if "topics" in first else {})
     newest = max(read)
     parts = _known(work, read, newest, "topics")["topics"]
     known = getattr(work.job.stream[1], "topics", ())
     if known and (strange := sorted(parts.keys() - set(known))):
         raise _other(work, strange[0])
     ends = {newest: _side(parts, 1)} | ({newest - 1: _side(parts, 0)} if newest else {})
-    first = _side(read[0]["topics"] if 0 in read else parts, 0)
-    # the zero is of Spark 2.0, whose readers took a file without it for an older form
-    return Places(ends, {"sources/0/0": f"\0v1\n{_compact(first)}"})
+    return Places(ends, _beginning(first.get("topics", parts)))
+
+
+def _beginning(parts: Mapping[str, Mapping[str, Sequence[int]]]) -> dict[str, str]:
+    """Where a stream of topics began, as Spark notes it: the zero tells its form from that of Spark 2.0."""
+    return {"sources/0/0": f"\0v1\n{_compact(_side(parts, 0))}"}
 
 
 def _side(parts: Mapping[str, Mapping[str, Sequence[int]]], side: int) -> dict[str, dict[str, int]]:
@@ -187,10 +192,12 @@ def _compact(value: Mapping[str, Any]) -> str:
 def _topic_ids(spark: SparkSession, work: Workplace, old: Checkpoint, found: Places) -> dict[str, str]:
     """Which topics it is that were read: as the old checkpoint says, else those that are there now, if they fit."""
     feed = feed_of(work)
-    if not isinstance(feed, KafkaFeed) or not found.ends:
+    if not isinstance(feed, KafkaFeed):
         return {}
     if known := old.topics(spark):
         return {"topics.json": json.dumps(known)}
+    if not found.ends:
+        return {}
     topics, read = feed.brokers.topics(feed.source), found.ends[max(found.ends)]
     if gone := sorted(read.keys() - topics.keys()):
         message = f"the topic {gone[0]} is gone, and {work.job.job} has read it"

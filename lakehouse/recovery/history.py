@@ -39,7 +39,7 @@ class History:
     """The batches of a checkpoint, by number; ``stream`` is its id.
 
     ``begun`` put rows aside and did no more, so that it must come again as it was. ``told`` is the newest that the
-    ledger knows, ``wrote`` whether the target has a commit of any.
+    ledger knows, ``wrote`` whether the target has a commit of any. ``first`` is the batch that began it all.
     """
 
     stream: str
@@ -47,6 +47,7 @@ class History:
     begun: Past | None
     told: int
     wrote: bool
+    first: Past | None = None
 
     @property
     def newest(self) -> int:
@@ -118,7 +119,7 @@ def history(spark: SparkSession, work: Workplace) -> History | None:
     if begun and begun.number <= max(batches, default=-1):
         begun = None
     told = max((row.batch for row in traces.ledger if row.stream == stream), default=-1)
-    return History(stream, batches, begun, told, traces.wrote(stream))
+    return History(stream, batches, begun, told, traces.wrote(stream), batches.get(0, begun))
 
 
 def _traces(spark: SparkSession, work: Workplace) -> _Traces:

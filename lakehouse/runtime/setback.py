@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from lakehouse.lake.table import Commit, Table
     from lakehouse.runtime.workplace import Workplace
 
-_MISSING = "DELTA_MISSING_FILES"
+_MISSING = "Not all files from version"
+"""How RESTORE says that a vacuum was there before it."""
 
 
 @dataclass(frozen=True)
