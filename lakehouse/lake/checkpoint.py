@@ -8,7 +8,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.errors import CheckpointError
-from lakehouse.lake.storage import list_files, plain_path, read_lines, write_text
+from lakehouse.lake.storage import list_files, local, plain_path, read_lines, write_text
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -101,6 +101,21 @@ class Checkpoint:
         """Where the newest batch ends that was done with; empty before the first."""
         newest = self._newest(spark, "commits")
         return {} if newest is None else self.offset(spark, newest)
+
+    def move(self, spark: SparkSession, batch: int, offset: dict[str, Any]) -> None:
+        """Let a batch end elsewhere in its source; one that is not there yet is begun, as the one before it was."""
+        own = f"{self.path}/offsets/{batch}"
+        lines = read_lines(spark, own) or read_lines(spark, f"{self.path}/offsets/{batch - 1}") or []
+        text = json.dumps(offset, separators=(",", ":"))
+        place = local(f"{self.path}/offsets/.{batch}.crc")
+        if place is not None:
+            # the sums of what was there; Hadoop asks for none
+            place.unlink(missing_ok=True)
+        write_text(spark, own, "\n".join([*lines[:2], *(text for _ in lines[2:])]))
+
+    def newest_done(self, spark: SparkSession) -> int | None:
+        """The newest batch that was done with; None before the first."""
+        return self._newest(spark, "commits")
 
     def pending(self, spark: SparkSession) -> int | None:
         """The batch that was begun and not ended, which the next query runs again; None where there is none."""

@@ -79,7 +79,7 @@ class KafkaFeed:
         """What its rows are held against."""
         return self.source.contract
 
-    def look(self, spark: SparkSession, checkpoint: Checkpoint) -> None:
+    def look(self, spark: SparkSession, checkpoint: Checkpoint) -> bool:
         """Hold the topics against what the checkpoint has read of them.
 
         Raises:
@@ -93,6 +93,7 @@ class KafkaFeed:
         if read:
             nothing_lost(read, topics, self.brokers.ranges({name: topics[name] for name in read if name in topics}))
         self._looked = time.monotonic()
+        return False
 
     @property
     def gives_rows(self) -> bool:

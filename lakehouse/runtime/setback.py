@@ -134,7 +134,7 @@ def finish(spark: SparkSession, work: Workplace) -> Setback | None:
 
 def note(setback: Setback) -> dict[str, Any]:
     """What a commit says of itself that undoes runs."""
-    names = ("job", "run_id", "stream", "of", "batch", "undone")
+    names = ("job", "run_id", "stream", "of", "batch", "undone", "version")
     return {"step": UNDO, **{name: getattr(setback, name) for name in names}}
 
 

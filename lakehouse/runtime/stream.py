@@ -6,7 +6,7 @@ import threading
 import time
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pyspark.errors import StreamingQueryException
 
@@ -223,7 +223,7 @@ def _stream(
         LakehouseError: what a batch raised; the batches before it stay, and it is run again next time.
     """
     feed = feed_of(work)
-    feed.look(spark, checkpoint)
+    only_begun = feed.look(spark, checkpoint)
     mode = work.job.output_mode
     checkpoint.claim(spark, owner(work, feed))
     turnstile = _Turnstile(lambda batch, number: each(feed, batch, number), stop)
@@ -240,8 +240,9 @@ def _stream(
     try:
         while again:
             with having(spark, _STATE if work.job.is_stateful else {}):
-                query = triggered(writer, work.job.trigger).start()
-            again = _to_its_end(query, turnstile, feed, idle)
+                query = triggered(writer, "once" if only_begun else work.job.trigger).start()
+            again = _to_its_end(query, turnstile, feed, idle) or (only_begun and not stop.is_set())
+            only_begun = again and feed.look(spark, checkpoint)
     finally:
         turnstile.close()
 
@@ -289,8 +290,10 @@ def _awaited(query: StreamingQuery, turnstile: _Turnstile, idle: Callable[[], No
             return
 
 
-def triggered(writer: DataStreamWriter, trigger: Trigger) -> DataStreamWriter:
-    """The writer with the job's trigger."""
+def triggered(writer: DataStreamWriter, trigger: Trigger | Literal["once"]) -> DataStreamWriter:
+    """The writer with the job's trigger; ``once`` runs one batch, which is the one that was begun."""
+    if trigger == "once":
+        return writer.trigger(once=True)
     if trigger == "available_now":
         return writer.trigger(availableNow=True)
     return writer.trigger(processingTime="0 seconds" if trigger == "as_fast_as_possible" else trigger)

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
+from lakehouse.errors import BuiltUponError, RecoveryError
+from lakehouse.recovery.recover import recover
 from lakehouse.recovery.undo import undo
+from lakehouse.runtime.requeue import requeue
+from lakehouse.runtime.session import having
+from lakehouse.runtime.workplace import prepare
 
 SOURCE = """
 sources:
@@ -32,7 +39,9 @@ LAST = {
 
 
 def undone(workshop, run_id, **options):
-    return undo(run_id, lake=str(workshop.folder), root=workshop.project, spark=workshop.spark, **options)
+    params = {"landing": str(workshop.landing)}
+    where = {"lake": str(workshop.folder), "root": workshop.project, "params": params}
+    return undo(run_id, spark=workshop.spark, **where, **options)
 
 
 def state(read, workshop, columns):
@@ -62,7 +71,7 @@ def test_what_comes_after_an_undone_run_makes_the_lake_that_would_be_there_witho
     workshop.put("bronze.orders", ROW, THIRD)
     assert workshop.run("silver").rows.read == 3
     assert len(read(workshop.folder / "quarantine" / "silver_orders", "record")) == 3
-    assert read(workshop.folder / "silver" / "orders", "id, at" if mode == "append" else "id, amount") == LAST[mode]
+    assert read(workshop.folder / "silver" / "orders", 'id, "at"' if mode == "append" else "id, amount") == LAST[mode]
     events = workshop.frame("ops.runs").where(f"run_id = '{wrong.run_id}'").select("event").collect()
     assert sorted(row.event for row in events) == ["batch", "run", "undo"]
 
@@ -106,30 +115,103 @@ def ran(workshop, name, content):
 
 def test_a_run_that_others_build_on_is_undone_with_them_or_not_at_all(chain):
     ran(chain, "a", "id\n1\n")
-    wrong = ran(chain, "b", "id\n2\n")
-    ran(chain, "c", "id\n4\nbad\n")
+    chain.land("orders/b.csv", "id\n2\n")
+    chain.run("bronze")
+    # silver reads the run before the wrong one and the wrong one in one batch
+    wrong = ran(chain, "c", "id\n4\nbad\n")
     with pytest.raises(BuiltUponError, match="later runs build on") as caught:
         undone(chain, wrong[0])
     assert all(run in caught.value.message for run in wrong[1:])
     planned = undone(chain, wrong[0], later=True, dry_run=True)
-    assert [(step.job, len(step.runs), step.batch) for step in planned.steps] == [
-        ("gold", 2, None),
-        ("silver", 2, 0),
-        ("bronze", 2, 0),
+    assert [(step.job, step.runs, step.batch) for step in planned.steps] == [
+        ("gold", (wrong[2],), None),
+        ("silver", (wrong[1],), 0),
+        ("bronze", (wrong[0],), 1),
     ]
     assert chain.rows("gold.total") == [(7,)]
     undone(chain, wrong[0], later=True)
-    assert [chain.rows(table, *columns) for table, *columns in SHOWN] == [[("1",)], [(1,)], [(1,)], []]
+    assert shown(chain) == [["1", "2"], [1], [1], []]
     assert undone(chain, wrong[0]).steps == ()
-    (chain.landing / "orders" / "b.csv").unlink()
-    for job in CHAIN:
-        chain.run(job)
-    assert [chain.rows(table, *columns) for table, *columns in SHOWN] == [
-        [("1",), ("4",), ("bad",)],
-        [(1,), (4,)],
-        [(5,)],
-        [("NULL_VALUE",)] if False else [("CAST",)],
-    ]
+    (chain.landing / "orders" / "c.csv").unlink()
+    ran(chain, "d", "id\n8\nworse\n")
+    assert shown(chain) == [["1", "2", "8", "worse"], [1, 2, 8], [11], ["CAST"]]
 
 
-SHOWN = [("bronze.orders", "id"), ("silver.orders", "id"), ("gold.total",), ("quarantine.silver_orders", "code")]
+def shown(workshop):
+    columns = {"bronze.orders": "id", "silver.orders": "id", "gold.total": "total", "quarantine.silver_orders": "code"}
+    return [[row[0] for row in workshop.rows(table, column)] for table, column in columns.items()]
+
+
+def test_an_undo_that_was_killed_anywhere_is_finished_by_the_next_run_and_recover_knows_of_it(chain, monkeypatch):
+    chain.land("orders/0.csv", "id\n0\n")
+    chain.run("bronze")
+    for point in ("_restore", "_take_back", "_swap", "_tell", "decide"):
+        chain.land(f"orders/{point}.csv", f"id\n{point}\nx,y\n")
+        wrong = chain.run("bronze")
+        assert (wrong.rows.read, wrong.rows.quarantined) == (2, 1)
+        with monkeypatch.context() as patched:
+            name = "lakehouse.recovery.undo.decide" if point == "decide" else f"lakehouse.runtime.setback.{point}"
+            patched.setattr(name, killed)
+            with pytest.raises(RuntimeError, match="killed"):
+                undone(chain, wrong.run_id)
+        again = chain.run("bronze")
+        # before it was decided there is nothing to be finished
+        assert (again.batches, again.rows.read) == ((0, 0) if point == "decide" else (1, 2)), point
+        assert len(chain.rows("quarantine.bronze_orders", "record")) == len(chain.rows("bronze.orders", "id")) - 1
+    expected = sorted([("0",), *((name,) for name in ("_restore", "_take_back", "_swap", "_tell", "decide"))])
+    assert chain.rows("bronze.orders", "id") == expected
+    shutil.rmtree(chain.folder / "_checkpoints" / "bronze")
+    work = prepare("bronze", lake=str(chain.folder), params={"landing": str(chain.landing)}, root=chain.project)
+    assert recover(work, spark=chain.spark).batch == 5
+    assert chain.run("bronze").batches == 0
+    assert chain.rows("bronze.orders", "id") == expected
+
+
+def killed(*_):
+    message = "killed"
+    raise RuntimeError(message)
+
+
+def test_what_nobodys_run_changed_or_a_vacuum_took_is_not_undone_and_the_job_goes_on(chain):
+    chain.land("orders/a.csv", "id\na\n")
+    chain.run("bronze")
+    chain.land("orders/b.csv", "id\nb\n")
+    wrong = chain.run("bronze")
+    table = f"delta.`{chain.folder}/bronze/orders`"
+    with chain_settings(chain):
+        chain.spark.sql(f"OPTIMIZE {table}")
+        chain.spark.sql(f"VACUUM {table} RETAIN 0 HOURS")
+    with pytest.raises(RecoveryError, match="files of it were vacuumed"):
+        undone(chain, wrong.run_id)
+    assert chain.run("bronze").batches == 0
+    assert chain.rows("bronze.orders", "id") == [("a",), ("b",)]
+    chain.spark.sql(f"DELETE FROM {table} WHERE id = 'a'")
+    with pytest.raises(BuiltUponError, match="is of no job's run"):
+        undone(chain, wrong.run_id, later=True)
+    with pytest.raises(RecoveryError, match="no batch of a run nothing"):
+        undone(chain, "nothing")
+
+
+def chain_settings(workshop):
+    return having(workshop.spark, {"spark.databricks.delta.retentionDurationCheck.enabled": "false"})
+
+
+def test_a_requeue_that_is_undone_leaves_its_rows_open_and_they_can_be_requeued_again(workshop):
+    ruled = SILVER.replace("not null}", "not null}, rules: [{name: small, check: id < 10}]")
+    workshop.job("silver", ruled)
+    workshop.put("bronze.orders", "id string", [("1",), ("20",)])
+    workshop.run("silver")
+    workshop.put("bronze.orders", "id string", [("3",), ("30",)])
+    undone(workshop, workshop.run("silver").run_id)
+    workshop.job("silver", SILVER)
+    works = [prepare("silver", lake=str(workshop.folder), root=workshop.project)]
+    for _ in range(2):
+        report = requeue(works, spark=workshop.spark)
+        assert [one.rows for one in report.found] == [1]
+        assert workshop.rows("silver.orders", "id") == [(1,), (20,)]
+        undone(workshop, report.runs[0].run_id)
+        assert workshop.rows("silver.orders", "id") == [(1,)]
+        assert workshop.rows("quarantine.silver_orders", "record", "outcome") == [('{"id":"20"}', None)]
+        works = [prepare("silver", lake=str(workshop.folder), root=workshop.project)]
+    assert workshop.run("silver").rows.read == 2
+    assert workshop.rows("silver.orders", "id") == [(1,), (3,), (30,)]
