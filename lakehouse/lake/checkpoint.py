@@ -25,9 +25,19 @@ class Checkpoint:
     path: str
 
     def id(self, spark: SparkSession) -> str | None:
-        """The checkpoint's own id, new with every new checkpoint; None before the first run."""
+        """The checkpoint's own id, new with every new checkpoint; None before the first run.
+
+        Raises:
+            CheckpointError: the file that holds it is damaged.
+        """
         lines = read_lines(spark, f"{self.path}/metadata")
-        return str(json.loads(lines[0])["id"]) if lines else None
+        if lines is None:
+            return None
+        try:
+            return str(json.loads(lines[0])["id"])
+        except (ValueError, LookupError):
+            message = f"{self.path}/metadata is damaged"
+            raise CheckpointError(message, hint="`lakehouse recover` makes the checkpoint anew") from None
 
     def claim(self, spark: SparkSession, owner: dict[str, str]) -> None:
         """Make the checkpoint the owner's, or hold the owner against the one it has.
