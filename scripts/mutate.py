@@ -45,6 +45,10 @@ def _runs(*names: str) -> tuple[str, ...]:
     return tuple(f"tests/runtime/test_runner.py::test_{name}" for name in names)
 
 
+def _recovery(name: str) -> tuple[str, ...]:
+    return (f"tests/recovery/test_{name}",)
+
+
 MUTANTS = (
     Mutant(
         "transaction identity: a batch is committed once",
@@ -324,6 +328,27 @@ MUTANTS = (
         "wishes += [(now - need.since,",
         "[(now - need.since,",
         ("tests/maintain/test_vacuum.py::test_a_reader_keeps_what_it_has_not_read",),
+    ),
+    Mutant(
+        "recovery: a batch that was begun and not ended comes again",
+        "lakehouse/recovery/checkpoint.py",
+        "if not past.begun or number < past.begun.number:",
+        "if number >= 0:",
+        _recovery("recover.py::test_a_batch_that_put_rows_aside_and_reached_no_further_comes_again_as_it_was"),
+    ),
+    Mutant(
+        "recovery: what was undone comes again as new batches",
+        "lakehouse/recovery/undo.py",
+        "stream=str(uuid.uuid4()) if past else",
+        "stream=past.stream if past else",
+        _recovery("undo.py::test_what_comes_after_an_undone_run_makes_the_lake_that_would_be_there_without_it[append]"),
+    ),
+    Mutant(
+        "recovery: a stream passes over what was undone",
+        "lakehouse/read/tables.py",
+        "if last < at or _read_up_to(offset) >= first:",
+        "if last < at or first >= 0:",
+        _recovery("undo.py::test_a_run_that_others_build_on_is_undone_with_them_or_not_at_all"),
     ),
 )
 

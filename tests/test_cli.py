@@ -129,7 +129,7 @@ def test_check_is_done_within_the_blink_of_an_eye_and_without_spark():
     assert time.monotonic() - start < 3  # under 1 on a machine that does nothing else
 
 
-@pytest.mark.parametrize("command", ["check", "run", "plan", "show", "resume", "maintain"])
+@pytest.mark.parametrize("command", ["check", "run", "plan", "show", "resume", "maintain", "recover", "undo"])
 def test_outside_of_a_project_every_command_says_so(lakehouse, tmp_path, monkeypatch, command):
     monkeypatch.chdir(tmp_path)
     ended = lakehouse(command, *(["a.b"] if command != "check" else []))
@@ -199,6 +199,8 @@ def test_a_wrong_command_line_ends_with_2(lakehouse, arguments):
         ("doctor", ["--fix", "--lake"]),
         ("show", ["--env", "--lake", "TABLE"]),
         ("resume", ["--env", "--lake", "--param", "--let-through", "--json", "JOB"]),
+        ("recover", ["--env", "--lake", "--param", "--dry-run", "--json"]),
+        ("undo", ["--env", "--lake", "--dry-run", "--later", "--json", "RUN"]),
         ("maintain", ["--env", "--lake", "--dry-run", "--retain", "--allow-short", "--json", "[JOB|TABLE]"]),
     ],
 )

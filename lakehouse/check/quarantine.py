@@ -209,6 +209,14 @@ def release(spark: SparkSession, table: Table, requeue: str) -> None:
     _updated(spark, table, "requeue = NULL, requeued_at = NULL", taken)
 
 
+def take_back(spark: SparkSession, table: Table, which: str, requeues: Sequence[str]) -> None:
+    """Undo what batches and requeues did here: the rows that were taken up are open again, and those they made go."""
+    if requeues:
+        taken = f"requeue IN ({', '.join(map(literal, requeues))})"
+        _updated(spark, table, "requeue = NULL, requeued_at = NULL, outcome = NULL", taken)
+    spark.sql(f"DELETE FROM {table.sql} WHERE {which}")  # noqa: S608 -- quoted
+
+
 def _updated(spark: SparkSession, table: Table, what: str, which: str) -> int:
     """Change marks, in one commit; of how many rows. Spark has judged the condition by itself before."""
     return int(spark.sql(f"UPDATE {table.sql} SET {what} WHERE {which}").collect()[0][0])  # noqa: S608 -- judged

@@ -10,6 +10,7 @@ from lakehouse.cli.breaker import resume
 from lakehouse.cli.certify import certify
 from lakehouse.cli.look import doctor, show, status
 from lakehouse.cli.options import EXITS
+from lakehouse.cli.recovery import recover, undo
 from lakehouse.cli.run import check, plan, run, submitted
 from lakehouse.cli.tables import maintain, quarantine
 from lakehouse.errors import LakehouseError
@@ -26,7 +27,7 @@ def cli() -> None:
     """
 
 
-for _command in (run, plan, check, status, show, doctor, resume, quarantine, maintain, certify):
+for _command in (run, plan, check, status, show, doctor, resume, quarantine, maintain, certify, recover, undo):
     cli.add_command(_command)
 
 

@@ -8,7 +8,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.errors import CheckpointError
-from lakehouse.lake.storage import list_files, plain_path, read_lines, write_text
+from lakehouse.lake.storage import list_files, local, plain_path, read_lines, write_text
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -25,9 +25,19 @@ class Checkpoint:
     path: str
 
     def id(self, spark: SparkSession) -> str | None:
-        """The checkpoint's own id, new with every new checkpoint; None before the first run."""
+        """The checkpoint's own id, new with every new checkpoint; None before the first run.
+
+        Raises:
+            CheckpointError: the file that holds it is damaged.
+        """
         lines = read_lines(spark, f"{self.path}/metadata")
-        return str(json.loads(lines[0])["id"]) if lines else None
+        if lines is None:
+            return None
+        try:
+            return str(json.loads(lines[0])["id"])
+        except (ValueError, LookupError):
+            message = f"{self.path}/metadata is damaged"
+            raise CheckpointError(message, hint="`lakehouse recover` makes the checkpoint anew") from None
 
     def claim(self, spark: SparkSession, owner: dict[str, str]) -> None:
         """Make the checkpoint the owner's, or hold the owner against the one it has.
@@ -69,6 +79,15 @@ class Checkpoint:
         """Note that the ledger was told of all batches up to this one."""
         write_text(spark, f"{self.path}/recorded", str(batch))
 
+    def topics(self, spark: SparkSession) -> dict[str, str]:
+        """The topics that are read, each with its own id; none where they were never noted."""
+        lines = read_lines(spark, f"{self.path}/topics.json")
+        return dict(json.loads(lines[0])) if lines else {}
+
+    def has_topics(self, spark: SparkSession, topics: dict[str, str]) -> None:
+        """Note the ids of the topics."""
+        write_text(spark, f"{self.path}/topics.json", json.dumps(topics))
+
     def offset(self, spark: SparkSession, batch: int) -> dict[str, Any]:
         """Where the batch ends in its source; empty where nothing is known."""
         lines = read_lines(spark, f"{self.path}/offsets/{batch}") or []
@@ -92,6 +111,21 @@ class Checkpoint:
         """Where the newest batch ends that was done with; empty before the first."""
         newest = self._newest(spark, "commits")
         return {} if newest is None else self.offset(spark, newest)
+
+    def move(self, spark: SparkSession, batch: int, offset: dict[str, Any]) -> None:
+        """Let a batch end elsewhere in its source; one that is not there yet is begun, as the one before it was."""
+        own = f"{self.path}/offsets/{batch}"
+        lines = read_lines(spark, own) or read_lines(spark, f"{self.path}/offsets/{batch - 1}") or []
+        text = json.dumps(offset, separators=(",", ":"))
+        place = local(f"{self.path}/offsets/.{batch}.crc")
+        if place is not None:
+            # the sums of what was there; Hadoop asks for none
+            place.unlink(missing_ok=True)
+        write_text(spark, own, "\n".join([*lines[:2], *(text for _ in lines[2:])]))
+
+    def newest_done(self, spark: SparkSession) -> int | None:
+        """The newest batch that was done with; None before the first."""
+        return self._newest(spark, "commits")
 
     def pending(self, spark: SparkSession) -> int | None:
         """The batch that was begun and not ended, which the next query runs again; None where there is none."""

@@ -54,11 +54,18 @@ def note(step: Step) -> str:
 
 @contextmanager
 def noted(spark: SparkSession, step: Step, settings: Mapping[str, str] | None = None) -> Iterator[None]:
-    """The commits of the block carry the note, and no transaction id; the session is as it was, afterwards.
+    """The commits of the block carry the note of a step."""
+    with saying(spark, note(step), settings):
+        yield
+
+
+@contextmanager
+def saying(spark: SparkSession, text: str, settings: Mapping[str, str] | None = None) -> Iterator[None]:
+    """The commits of the block carry a note, and no transaction id; the session is as it was, afterwards.
 
     An id that some MERGE left in the session would make Delta skip the commit without a word.
     """
-    wanted: dict[str, str | None] = {_NOTE: note(step), **dict.fromkeys(_TRANSACTION), **(settings or {})}
+    wanted: dict[str, str | None] = {_NOTE: text, **dict.fromkeys(_TRANSACTION), **(settings or {})}
     before = {key: spark.conf.get(key, None) for key in wanted}
     try:
         _set(spark, wanted)

@@ -26,7 +26,8 @@ STEP = "ledger"
 _COMMENTS = {
     "event": (
         "batch: one batch was committed; retry: an attempt of a run failed, and another follows; run: a run ended; "
-        "held: from here on the job is not run; resumed: it is again; maintain: files of the target were written anew"
+        "held: from here on the job is not run; resumed: it is again; maintain: files of the target were written anew; "
+        "recover: its checkpoint was rebuilt; undo: its tables are as they were before it"
     ),
     "status": "done, failed, stopped (told to), or replayed (the batch had been committed by an earlier attempt)",
     "inputs": (
@@ -96,7 +97,7 @@ class Rows:
 class Event:
     """One row of the ledger."""
 
-    event: Literal["batch", "run", "retry", "held", "resumed", "maintain"]
+    event: Literal["batch", "run", "retry", "held", "resumed", "maintain", "recover", "undo"]
     job: str
     run_id: str
     status: Literal["done", "failed", "replayed", "stopped"]
@@ -177,6 +178,6 @@ def newest_batch(spark: SparkSession, ledger: Table, stream: str) -> int:
     """The newest batch of a checkpoint that the ledger knows; -1 where it knows none."""
     if not exists(spark, ledger):
         return -1
-    of_stream = read_table(spark, ledger).where((F.col("stream") == stream) & (F.col("event") == "batch"))
+    of_stream = read_table(spark, ledger).where((F.col("stream") == stream) & F.col("event").isin("batch", "undo"))
     newest = of_stream.agg(F.max("batch").alias("newest")).collect()[0].newest
     return -1 if newest is None else int(newest)

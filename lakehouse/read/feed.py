@@ -67,8 +67,11 @@ class Feed(Protocol):
     def gives_rows(self) -> bool:
         """Whether its stream is of rows as ``Arrived`` has them, and not of what ``take`` makes rows of."""
 
-    def look(self, spark: SparkSession, checkpoint: Checkpoint) -> None:
-        """Look at the source before Spark does, for what Spark passes over without a word."""
+    def look(self, spark: SparkSession, checkpoint: Checkpoint) -> bool:
+        """Look at the source before Spark does, for what Spark passes over without a word.
+
+        Whether only the batch that is begun may be read before it is looked again.
+        """
 
     def stream(self, spark: SparkSession, run_id: str) -> DataFrame:
         """What is new, as a stream."""

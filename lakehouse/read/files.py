@@ -74,7 +74,7 @@ class FilesFeed:
         """What its rows are held against."""
         return self.source.contract
 
-    def look(self, spark: SparkSession, checkpoint: Checkpoint) -> None:
+    def look(self, spark: SparkSession, checkpoint: Checkpoint) -> bool:
         """Look at the folder before Spark does, for what Spark passes over without a word.
 
         Raises:
@@ -83,6 +83,7 @@ class FilesFeed:
             FileChangedError: a file was rewritten under its name after it was read.
         """
         self._new(spark, checkpoint)
+        return False
 
     def _new(self, spark: SparkSession, checkpoint: Checkpoint) -> list[FileEntry]:
         place = local(self.folder)

@@ -14,7 +14,7 @@ from pyspark.sql.types import DataType, StringType
 from lakehouse.errors import AccessDeniedError, RecordsLostError, SourceUnavailableError, innermost
 from lakehouse.lake.batch import CODE, MESSAGE, RAW, RECEIVED, SKIP, SOURCE, TOLD, Arrived
 from lakehouse.lake.frame import col, literal, small_frame
-from lakehouse.lake.storage import read_lines, write_text
+from lakehouse.lake.storage import read_lines
 from lakehouse.read import dead_letters
 from lakehouse.read.brokers import RIGHTS
 from lakehouse.read.feed import Behind, Due, Taken
@@ -79,7 +79,7 @@ class KafkaFeed:
         """What its rows are held against."""
         return self.source.contract
 
-    def look(self, spark: SparkSession, checkpoint: Checkpoint) -> None:
+    def look(self, spark: SparkSession, checkpoint: Checkpoint) -> bool:
         """Hold the topics against what the checkpoint has read of them.
 
         Raises:
@@ -91,8 +91,9 @@ class KafkaFeed:
         _same_topics(spark, checkpoint, topics)
         read = checkpoint.committed_offset(spark)
         if read:
-            _nothing_lost(read, topics, self.brokers.ranges({name: topics[name] for name in read if name in topics}))
+            nothing_lost(read, topics, self.brokers.ranges({name: topics[name] for name in read if name in topics}))
         self._looked = time.monotonic()
+        return False
 
     @property
     def gives_rows(self) -> bool:
@@ -205,9 +206,7 @@ def _same_topics(spark: SparkSession, checkpoint: Checkpoint, topics: Mapping[st
 
     Offsets cannot tell: those of a topic that was made again soon reach where the old one's were.
     """
-    path = f"{checkpoint.path}/topics.json"
-    lines = read_lines(spark, path)
-    known: dict[str, str] = json.loads(lines[0]) if lines else {}
+    known = checkpoint.topics(spark)
     gone = sorted(known.keys() - topics.keys())
     if gone:
         message = f"the topic {gone[0]} is gone, and this job has read it"
@@ -217,10 +216,10 @@ def _same_topics(spark: SparkSession, checkpoint: Checkpoint, topics: Mapping[st
         message = f"the topic {other[0]} was deleted and made again since this job began to read it"
         raise RecordsLostError(message, hint=_LOST_HINT)
     if topics.keys() - known.keys():
-        write_text(spark, path, json.dumps({name: topic.id for name, topic in sorted(topics.items())}))
+        checkpoint.has_topics(spark, {name: topic.id for name, topic in sorted(topics.items())})
 
 
-def _nothing_lost(
+def nothing_lost(
     read: Mapping[str, Mapping[str, int]], topics: Mapping[str, Topic], ranges: Mapping[str, Mapping[int, Range]]
 ) -> None:
     """Hold what is to be read next against what is there.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from itertools import takewhile
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
@@ -19,15 +19,18 @@ from lakehouse.read import event_time
 from lakehouse.read.feed import Behind, Due, Taken
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from pyspark.sql import DataFrame, SparkSession
 
     from lakehouse.errors import LakehouseError
     from lakehouse.lake.checkpoint import Checkpoint
-    from lakehouse.lake.table import Table
+    from lakehouse.lake.table import Commit, Table
     from lakehouse.spec.contract import Contract
     from lakehouse.spec.source import TableSource
 
 _FAR_BACK = 10_000
+_ALL = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,29 @@ class TableFeed:
         """What its rows are held against."""
         return self.source.contract
 
-    def look(self, spark: SparkSession, checkpoint: Checkpoint) -> None:
-        """Nothing that Spark would pass over."""
+    def look(self, spark: SparkSession, checkpoint: Checkpoint) -> bool:
+        """Pass over the commits that were undone, with the one that undid them: Delta's stream would end at that.
+
+        What came before them and was not read yet is a batch of its own, up to them.
+        """
+        done = checkpoint.newest_done(spark)
+        offset = {} if done is None else checkpoint.offset(spark, done)
+        if done is None or "reservoirVersion" not in offset:
+            return False
+        log = list(takewhile(lambda one: one.version >= offset["reservoirVersion"], commits(spark, self.table, _ALL)))
+        for first, last in _undone(log):
+            at = offset["reservoirVersion"]
+            if last < at or _read_up_to(offset) >= first:
+                continue
+            if offset["isStartingVersion"] or offset["index"] >= 0 or _changed(log, at, first):
+                checkpoint.move(spark, done + 1, _beginning(offset, first))
+                return True
+            offset = _beginning(offset, last + 1)
+            # the one that is begun read what was undone, and is empty now; of the one before, Spark asks where it began
+            for batch in (checkpoint.pending(spark), done - 1 if done else None, done):
+                if batch is not None:
+                    checkpoint.move(spark, batch, offset)
+        return False
 
     def stream(self, spark: SparkSession, run_id: str) -> DataFrame:
         """The rows appended to the table, from its beginning."""
@@ -75,7 +99,13 @@ class TableFeed:
         del run_id
         spark = batch.sparkSession
         end = checkpoint.offset(spark, number)
-        inputs = {"table": self.table.name, "version": end.get("reservoirVersion"), "index": end.get("index")}
+        inputs = {
+            "table": self.table.name,
+            "version": end.get("reservoirVersion"),
+            "index": end.get("index"),
+            # all of Delta's own: a lost checkpoint is made of it again
+            "offset": end,
+        }
         if self.source.is_stateful:
             if not checkpoint.is_read_once(spark, number):
                 message = f"batch {number} reads {self.table.name} to several places, so its rows cannot be counted"
@@ -113,6 +143,31 @@ class TableFeed:
             message = f"{self.table.name} was changed by more than appends, so it cannot be read as a stream"
             return NotAppendOnlyError(message, hint="read it as it is (leave out stream: true)")
         return None
+
+
+def _undone(log: Sequence[Commit]) -> list[tuple[int, int]]:
+    """The commits of a log, newest first, that were undone: from the first to the one that undid them, oldest first."""
+    found: list[tuple[int, int]] = []
+    for one in reversed(log):
+        if one.note.get("step") == "undo" and one.note.get("version") is not None:
+            first = one.note["version"] + 1
+            found = [*(gap for gap in found if gap[0] < first), (first, one.version)]
+    return found
+
+
+def _changed(log: Sequence[Commit], since: int, until: int) -> bool:
+    return any(since <= one.version < until and one.changes_rows for one in log)
+
+
+def _read_up_to(offset: Mapping[str, Any]) -> int:
+    """The newest version of which an offset has read something; the version in it is the next, but in the midst."""
+    version: int = offset["reservoirVersion"]
+    return version - 1 if offset["index"] < 0 else version
+
+
+def _beginning(offset: Mapping[str, Any], version: int) -> dict[str, Any]:
+    """Delta's offset before anything of a version was read."""
+    return {**offset, "reservoirVersion": version, "index": -1, "isStartingVersion": False}
 
 
 AS_IT_CAME = "record IS NOT NULL"

@@ -35,7 +35,7 @@ from lakehouse.runtime.workplace import prepare
 from lakehouse.spec.document import nearest
 from lakehouse.spec.failures import NEVER
 from lakehouse.spec.project import Project
-from lakehouse.write.commit import earlier
+from lakehouse.write.commit import earlier, forebears
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -199,7 +199,7 @@ def _refusal(spark: SparkSession, work: Workplace) -> str:
     job, write = work.job, work.job.write
     again = again_of(work) if job.is_incremental else None
     checkpoint = work.lake.checkpoint(job.job)
-    own, pending = checkpoint.id(spark), checkpoint.pending(spark)
+    own, pending = str(checkpoint.id(spark)), checkpoint.pending(spark)
     cases = [("NOT stage <=> 'read'", "transform() made it: what came is not here")]
     if write.mode == "snapshot":
         cases.append(("true", "a snapshot is one unit: deliver it again"))
@@ -211,11 +211,12 @@ def _refusal(spark: SparkSession, work: Workplace) -> str:
         cases.append((f"NOT coalesce({again.as_it_came}, false)", "what came is not here as a whole"))
     if pending is not None:
         # it will be judged again, and what is put aside of it then takes the place of these rows
-        last = f"stream = {literal(str(own))} AND batch = {pending}"
+        last = f"stream = {literal(own)} AND batch = {pending}"
         cases.append((last, "its batch was begun and not ended: run the job first"))
     if write.mode == "append" and not write.identity:
         # another checkpoint may have read it again, and nothing tells the two rows from each other
-        others = f"stream <> {literal(str(own))} AND stream NOT LIKE '{REQUEUE}%'"
+        line = ", ".join(map(literal, [own, *forebears(spark, work.lake.table(write.table), own)]))
+        others = f"stream NOT IN ({line}) AND stream NOT LIKE '{REQUEUE}%'"
         cases.append((others, "a checkpoint before this one read it, and the write says no identity"))
     return f"CASE {' '.join(f'WHEN {case} THEN {literal(why)}' for case, why in cases)} END"
 

@@ -16,7 +16,7 @@ from lakehouse.errors import LakehouseError
 from lakehouse.lake.faults import typed
 from lakehouse.lake.table import exists, head
 from lakehouse.publish.ledger import Event, Rows
-from lakehouse.runtime import refresh, stream, whole
+from lakehouse.runtime import refresh, setback, stream, whole
 from lakehouse.runtime.attempts import persistently
 from lakehouse.runtime.breaker import after, noted, refuse, standing
 from lakehouse.runtime.journal import Journal
@@ -231,6 +231,7 @@ def _run(
 ) -> None:
     spark, target = journal.spark, work.lake.table(work.job.write.table)
     refresh.finish(work, spark, target)
+    setback.finish(spark, work)
     batches(journal, done)
     if exists(spark, target):
         work.lake.register(spark, target)

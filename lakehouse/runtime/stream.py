@@ -6,7 +6,7 @@ import threading
 import time
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pyspark.errors import StreamingQueryException
 
@@ -71,7 +71,7 @@ def explain(work: Workplace, spark: SparkSession, target: Table, checkpoint: Che
         raise _EnoughError
 
     try:
-        _stream(work, spark, target, checkpoint, look, stop=threading.Event())
+        _stream(work, spark, checkpoint, look, stop=threading.Event())
     except _EnoughError:
         return planned[0]
     return None
@@ -118,7 +118,7 @@ def run(
         seen.asked |= outcome.status == "done" and not outcome.written.is_empty
         done(outcome)
 
-    _stream(work, spark, target, checkpoint, each, stop=stop, idle=journal.flush_if_due)
+    _stream(work, spark, checkpoint, each, stop=stop, idle=journal.flush_if_due)
 
 
 def _batch(
@@ -212,7 +212,6 @@ class _Turnstile:
 def _stream(
     work: Workplace,
     spark: SparkSession,
-    target: Table,
     checkpoint: Checkpoint,
     each: Callable[[Feed, DataFrame, int], None],
     *,
@@ -225,10 +224,9 @@ def _stream(
         LakehouseError: what a batch raised; the batches before it stay, and it is run again next time.
     """
     feed = feed_of(work)
-    feed.look(spark, checkpoint)
+    only_begun = feed.look(spark, checkpoint)
     mode = work.job.output_mode
-    windows = {"windows": mode} if work.job.windows else {}
-    checkpoint.claim(spark, {"job": work.job.job, "source": feed.where, "target": target.name, **windows})
+    checkpoint.claim(spark, owner(work, feed))
     turnstile = _Turnstile(lambda batch, number: each(feed, batch, number), stop)
     frame = feed.stream(spark, work.run_id)
     if feed.gives_rows:
@@ -243,10 +241,17 @@ def _stream(
     try:
         while again:
             with having(spark, _STATE if work.job.is_stateful else {}):
-                query = triggered(writer, work.job.trigger).start()
-            again = _to_its_end(query, turnstile, feed, idle)
+                query = triggered(writer, "once" if only_begun else work.job.trigger).start()
+            again = _to_its_end(query, turnstile, feed, idle) or (only_begun and not stop.is_set())
+            only_begun = again and feed.look(spark, checkpoint)
     finally:
         turnstile.close()
+
+
+def owner(work: Workplace, feed: Feed) -> dict[str, str]:
+    """Whose a checkpoint is: it holds places in this source, and a state of this form, for this target."""
+    windows = {"windows": work.job.output_mode} if work.job.windows else {}
+    return {"job": work.job.job, "source": feed.where, "target": work.job.write.table, **windows}
 
 
 def _to_its_end(query: StreamingQuery, turnstile: _Turnstile, feed: Feed, idle: Callable[[], None]) -> bool:
@@ -287,8 +292,10 @@ def _awaited(query: StreamingQuery, turnstile: _Turnstile, idle: Callable[[], No
             return
 
 
-def triggered(writer: DataStreamWriter, trigger: Trigger) -> DataStreamWriter:
-    """The writer with the job's trigger."""
+def triggered(writer: DataStreamWriter, trigger: Trigger | Literal["once"]) -> DataStreamWriter:
+    """The writer with the job's trigger; ``once`` runs one batch, which is the one that was begun."""
+    if trigger == "once":
+        return writer.trigger(once=True)
     if trigger == "available_now":
         return writer.trigger(availableNow=True)
     return writer.trigger(processingTime="0 seconds" if trigger == "as_fast_as_possible" else trigger)

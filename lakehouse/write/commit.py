@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from lakehouse.lake.batch import Identity
     from lakehouse.lake.table import Table
 
-STEP, REPAIR, REFRESH = "target", "repair", "refresh"
+STEP, REPAIR, REFRESH, UNDO = "target", "repair", "refresh", "undo"
+"""What a commit of this library is to its batch; by the last one a table is again what it was before some runs."""
 
 THERE, NEW = "__t", "__s"
 """What a statement calls the table and the rows: no column of a job has such a name, which would come first."""
@@ -133,14 +134,24 @@ def newest_batch(spark: SparkSession, target: Table, stream: str) -> int | None:
     """The newest batch of a checkpoint that the table's log tells of.
 
     It is -1 where there was none since the table was made, or rebuilt by that checkpoint; None where the log does not
-    go back so far.
+    go back so far. A checkpoint that an undo made goes on after a batch of the one before it.
     """
     oldest = 0
     for commit in commits(spark, target, FAR_BACK):
-        if commit.note.get("stream") == stream and commit.note.get("step") in (STEP, REFRESH):
-            return int(commit.note["batch"]) if commit.note["step"] == STEP else -1
+        if commit.note.get("stream") == stream and commit.note.get("step") in (STEP, REFRESH, UNDO):
+            return int(commit.note["batch"]) if commit.note["step"] != REFRESH else -1
         oldest = commit.version
     return -1 if oldest == 0 else None
+
+
+def forebears(spark: SparkSession, target: Table, stream: str) -> list[str]:
+    """The checkpoints that one goes on from, newest first: an undo gives the batches that come again a new id."""
+    found: list[str] = []
+    for commit in commits(spark, target, FAR_BACK):
+        own = found[-1] if found else stream
+        if (commit.note.get("step"), commit.note.get("stream")) == (UNDO, own) and own:
+            found.append(commit.note["of"])
+    return found
 
 
 def _same_inputs(commit: Commit, target: Table, identity: Identity) -> None:
@@ -150,7 +161,10 @@ def _same_inputs(commit: Commit, target: Table, identity: Identity) -> None:
         CheckpointError: the same batch of the same checkpoint, and other input.
     """
     for name, read in identity.inputs.items():
-        if any(word in read for word in _FIXED) and commit.note["inputs"].get(name) != read:
+        noted = commit.note["inputs"].get(name, {})
+        # what an older version of this library did not note yet cannot differ
+        fixed = [word for word in read if word in noted or word in _FIXED]
+        if any(word in _FIXED for word in fixed) and any(noted.get(word) != read[word] for word in fixed):
             message = f"{target.name} has batch {identity.batch} of this checkpoint, made of other input of {name}"
             hint = "the checkpoint is an older copy: put the newest back, or run with --full-refresh"
             raise CheckpointError(message, hint=hint)

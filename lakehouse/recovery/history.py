@@ -1,0 +1,166 @@
+"""What the batches of a job were: the commits of its tables tell, and where their log was cleaned, the ledger."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from pyspark.sql import functions as F
+
+from lakehouse.check.quarantine import REQUEUE
+from lakehouse.check.quarantine import STEP as QUARANTINE
+from lakehouse.lake.table import commits, exists, read_table
+from lakehouse.write.auxiliary import STEP as AUXILIARY
+from lakehouse.write.commit import FAR_BACK, REFRESH, STEP, UNDO
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from pyspark.sql import Row, SparkSession
+
+    from lakehouse.lake.table import Commit, Table
+    from lakehouse.runtime.workplace import Workplace
+
+
+@dataclass(frozen=True)
+class Past:
+    """A batch that was: its number, the run that made it, what it read; ``version`` is its commit's, if it made one."""
+
+    number: int
+    run_id: str
+    inputs: Mapping[str, Any]
+    version: int | None = None
+
+
+@dataclass(frozen=True)
+class History:
+    """The batches of a checkpoint, by number; ``stream`` is its id.
+
+    ``begun`` put rows aside and did no more, so that it must come again as it was. ``told`` is the newest that the
+    ledger knows, ``wrote`` whether the target has a commit of any. ``first`` is the batch that began it all.
+    """
+
+    stream: str
+    batches: Mapping[int, Past]
+    begun: Past | None
+    told: int
+    wrote: bool
+    first: Past | None = None
+
+    @property
+    def newest(self) -> int:
+        """The newest batch that was done with; -1 where none was."""
+        return max(self.batches, default=-1)
+
+    def until(self, batch: int, stream: str) -> History:
+        """The same up to a batch, as the history of another checkpoint."""
+        kept = {number: past for number, past in self.batches.items() if number <= batch}
+        return replace(self, stream=stream, batches=kept, begun=None, told=min(self.told, batch))
+
+
+@dataclass(frozen=True)
+class _Link:
+    """A checkpoint that an undo made goes on after a batch of another one."""
+
+    of: str
+    batch: int
+
+
+@dataclass(frozen=True)
+class _Traces:
+    """All that is noted of a job's batches: in its target, in what is beside it, and in the ledger."""
+
+    target: Sequence[Commit]
+    beside: Sequence[Commit]
+    ledger: Sequence[Row]
+
+    @property
+    def stream(self) -> str | None:
+        """The id of the newest checkpoint that left any."""
+        notes = [(_at(one), str(one.note["stream"])) for one in (*self.target, *self.beside)]
+        rows = [(row.ended_at.replace(tzinfo=UTC), str(row.stream)) for row in self.ledger]
+        return max([*notes, *rows], default=(None, None))[1]
+
+    @property
+    def links(self) -> dict[str, _Link]:
+        """By a checkpoint's id, what it goes on from."""
+        told = {row.stream: _Link(json.loads(row.inputs)["of"], row.batch) for row in self.ledger if row.event == UNDO}
+        noted = [one.note for one in self.target if one.note["step"] == UNDO]
+        return {**told, **{note["stream"]: _Link(note["of"], note["batch"]) for note in noted}}
+
+    def batches(self, stream: str) -> dict[int, Past]:
+        """The batches of a checkpoint that hold, with those that it goes on from."""
+        link = self.links.get(stream)
+        before = self.batches(link.of) if link else {}
+        rows = (row for row in self.ledger if row.stream == stream and row.event == "batch")
+        return {
+            **{number: past for number, past in before.items() if link and number <= link.batch},
+            **{row.batch: Past(row.batch, row.run_id, json.loads(row.inputs)) for row in rows},
+            **_by_number(self.target, stream, STEP),
+        }
+
+    def wrote(self, stream: str) -> bool:
+        """Whether the target has a commit of the checkpoint, or of one that it goes on from."""
+        link = self.links.get(stream)
+        return any(one.note["stream"] == stream for one in self.target) or bool(link and self.wrote(link.of))
+
+
+def history(spark: SparkSession, work: Workplace) -> History | None:
+    """The batches of the newest checkpoint that a job made commits with; None where it never made any."""
+    traces = _traces(spark, work)
+    stream = traces.stream
+    if stream is None:
+        return None
+    batches = traces.batches(stream)
+    beside = {**_by_number(traces.beside, stream, AUXILIARY), **_by_number(traces.beside, stream, QUARANTINE)}
+    begun = max((past for past in beside.values()), key=lambda past: past.number, default=None)
+    if begun and begun.number <= max(batches, default=-1):
+        begun = None
+    told = max((row.batch for row in traces.ledger if row.stream == stream), default=-1)
+    return History(stream, batches, begun, told, traces.wrote(stream), batches.get(0, begun))
+
+
+def _traces(spark: SparkSession, work: Workplace) -> _Traces:
+    target = work.lake.table(work.job.write.table)
+    beside = [*_noted(spark, work, work.lake.quarantine(target.name)), *_noted(spark, work, target.auxiliary)]
+    return _Traces(_noted(spark, work, target), beside, _told(spark, work))
+
+
+def _noted(spark: SparkSession, work: Workplace, table: Table) -> list[Commit]:
+    """The commits of the job's batches in a table, newest first."""
+    steps = (STEP, REFRESH, UNDO, QUARANTINE, AUXILIARY)
+    return [
+        one
+        for one in commits(spark, table, FAR_BACK)
+        if one.note.get("job") == work.job.job and one.note.get("step") in steps and _is_checkpoint(one.note["stream"])
+    ]
+
+
+def _told(spark: SparkSession, work: Workplace) -> list[Row]:
+    """What the ledger tells of the job's batches."""
+    if not exists(spark, work.lake.ledger):
+        return []
+    ledger = read_table(spark, work.lake.ledger)
+    rows = ledger.where((F.col("job") == work.job.job) & F.col("event").isin("batch", UNDO))
+    rows = rows.select("event", "run_id", "stream", "batch", "inputs", "ended_at")
+    return [row for row in rows.collect() if _is_checkpoint(row.stream)]
+
+
+def _is_checkpoint(stream: str | None) -> bool:
+    """Whether an id is a checkpoint's, and not that of a requeue, or of a job that reads all there is."""
+    return bool(stream) and "/" not in str(stream) and not str(stream).startswith(REQUEUE)
+
+
+def _by_number(noted: Iterable[Commit], stream: str, step: str) -> dict[int, Past]:
+    """The batches of a checkpoint of which a table has a commit; of several the newest tells."""
+    own = [one for one in noted if (one.note["stream"], one.note["step"]) == (stream, step)]
+    return {
+        one.note["batch"]: Past(one.note["batch"], one.note["run_id"], one.note["inputs"], one.version)
+        for one in reversed(own)
+    }
+
+
+def _at(commit: Commit) -> datetime:
+    return datetime.fromisoformat(commit.at).replace(tzinfo=UTC)

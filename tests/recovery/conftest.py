@@ -1,0 +1,7 @@
+"""What the tests of recovery share with those of the write: an independent reader of tables."""
+
+from __future__ import annotations
+
+from tests.write.conftest import read
+
+__all__ = ["read"]
