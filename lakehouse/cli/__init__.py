@@ -8,7 +8,7 @@ import click
 
 from lakehouse.cli.look import doctor, show, status
 from lakehouse.cli.options import EXITS
-from lakehouse.cli.replay import diff
+from lakehouse.cli.replay import diff, replay
 from lakehouse.cli.run import check, plan, run, submitted
 from lakehouse.cli.tables import maintain, quarantine
 from lakehouse.errors import LakehouseError
@@ -25,7 +25,7 @@ def cli() -> None:
     """
 
 
-for _command in (run, plan, check, status, show, doctor, quarantine, maintain, diff):
+for _command in (run, plan, check, status, show, doctor, quarantine, maintain, diff, replay):
     cli.add_command(_command)
 
 

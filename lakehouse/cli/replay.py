@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import click
 
-from lakehouse.cli.options import ENV, EXITS, JSON, LAKE, end
+from lakehouse.cli.options import ENV, EXITS, JSON, LAKE, PARAM, end, workplace
 from lakehouse.errors import LakehouseError, first_line
 
 _DIFFERENT = 1
@@ -70,3 +70,53 @@ def diff(
         click.echo(json.dumps({**found.as_json(), "error": None}))
     sys.stdout.flush()
     raise SystemExit(0 if found.is_equal else _DIFFERENT)
+
+
+@click.command(epilog=EXITS)
+@click.argument("job")
+@click.option("--from", "begin", metavar="TIME", required=True, help="Where it begins, such as 2026-11-01T00:00:00Z.")
+@click.option(
+    "--to", "finish", metavar="TIME", required=True, help="Where it ends: what came at that time is none of it."
+)
+@click.option("--into", metavar="TABLE", help="A new table (schema.table), in the place of the job's own.")
+@click.option("--allow-missing", is_flag=True, help="Go on where some of what the job once read is gone or rewritten.")
+@click.option("--dry-run", is_flag=True, help="Say what would be replayed, and do nothing.")
+@ENV
+@LAKE
+@PARAM
+@JSON
+def replay(
+    job: str,
+    *,
+    begin: str,
+    finish: str,
+    into: str | None,
+    allow_missing: bool,
+    dry_run: bool,
+    as_json: bool,
+    **where: Any,
+) -> NoReturn:
+    """Run again what came for JOB from one time to another.
+
+    The time is that of a file's modification, a record's timestamp, or the commit of a source table. It goes into the
+    job's own table where that ends in the same rows, or --into a new one. Where it is killed, the same command goes on.
+    """
+    from lakehouse.recovery.replay import replay as run_again
+    from lakehouse.recovery.replay import span, told
+    from lakehouse.runtime.progress import Progress
+    from lakehouse.runtime.stop import told_by_signals
+
+    error: LakehouseError | None = None
+    answer: dict[str, Any] = {"job": job, "status": "failed", "dry_run": dry_run, "run": None}
+    try:
+        part = span(begin, finish)
+        work = workplace(job, **where)
+        how: dict[str, Any] = {"into": into, "allow_missing": allow_missing, "dry_run": dry_run}
+        with told_by_signals() as stop:
+            report = run_again(work, part, stop=stop, progress=Progress(), **how)
+        for line in told(report):
+            click.echo(line)
+        answer, error = report.as_json(), report.error
+    except Exception as failure:
+        error = failure if isinstance(failure, LakehouseError) else LakehouseError(first_line(failure))
+    end([(answer, error)], as_json=as_json)

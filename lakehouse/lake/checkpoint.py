@@ -23,11 +23,13 @@ class Checkpoint:
     """
 
     path: str
+    of: str = ""
+    """What its id begins with, where batches of another kind than the job's own are to be known by it."""
 
     def id(self, spark: SparkSession) -> str | None:
         """The checkpoint's own id, new with every new checkpoint; None before the first run."""
         lines = read_lines(spark, f"{self.path}/metadata")
-        return str(json.loads(lines[0])["id"]) if lines else None
+        return f"{self.of}{json.loads(lines[0])['id']}" if lines else None
 
     def claim(self, spark: SparkSession, owner: dict[str, str]) -> None:
         """Make the checkpoint the owner's, or hold the owner against the one it has.
@@ -51,6 +53,11 @@ class Checkpoint:
             message = f"{self.path} belongs to another job or source: {'; '.join(different)}"
             hint = "undo the change, or rebuild the target from the start with --full-refresh"
             raise CheckpointError(message, hint=hint)
+
+    def owner(self, spark: SparkSession) -> dict[str, str]:
+        """Whose it is; empty before it is anybody's."""
+        lines = read_lines(spark, f"{self.path}/owner.json")
+        return dict(json.loads(lines[0])) if lines else {}
 
     def wrote(self, spark: SparkSession) -> bool:
         """Whether a batch of this checkpoint ever made a commit to the target."""
