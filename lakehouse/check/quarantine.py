@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import reduce
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
@@ -56,13 +57,16 @@ _COMMENTS = {
     "stream": "The job's checkpoint, by its id",
     "batch": "The batch of that checkpoint",
     "quarantined_at": "When that run put it here",
-    "requeue": "The requeue that took it up again: what is still wrong is another row, of the stream requeue/<this>",
+    "requeue": "What took it up again: a requeue (its rows are of the stream requeue/<this>) or a replay (its stream)",
     "requeued_at": "When that was",
-    "outcome": "What became of it: requeued; NULL while it is here to be dealt with",
+    "outcome": "What became of it: requeued or replayed; NULL while it is here to be dealt with",
 }
 
 REQUEUE = "requeue/"
 """What the stream of a requeue begins with; its id follows."""
+
+REPLAY = "replay/"
+"""What the stream of a replay begins with; the id of its checkpoint follows."""
 
 OPEN = "requeue IS NULL AND outcome IS NULL"
 """Rows that nobody has dealt with yet."""
@@ -185,13 +189,41 @@ def mark(spark: SparkSession, table: Table, requeue: str, which: str) -> int:
 
     The rows that are taken up are those of the one moment, whatever is put aside meanwhile.
     """
+    _complete(spark, table)
+    taken = f"requeue = {literal(requeue)}, requeued_at = current_timestamp()"
+    return _updated(spark, table, taken, f"{OPEN} AND {which}")
+
+
+def _complete(spark: SparkSession, table: Table) -> None:
+    """Give the quarantine all of its columns: a table of an older version has fewer."""
     have = read_table(spark, table).columns
     lacking = {name: kind for name, kind in _COLUMNS.items() if name not in have}
     if lacking:
         told = ", ".join(f"{name} {kind} COMMENT {literal(_COMMENTS[name])}" for name, kind in lacking.items())
         spark.sql(f"ALTER TABLE {table.sql} ADD COLUMNS ({told})")
-    taken = f"requeue = {literal(requeue)}, requeued_at = current_timestamp()"
-    return _updated(spark, table, taken, f"{OPEN} AND {which}")
+
+
+def supersede(came: DataFrame, table: Table, identity: Identity, same: str) -> None:
+    """Close what was put aside of records that a replay has read again: what is still wrong, it has put aside itself.
+
+    Args:
+        came: what was read again, each once; as ``c`` in the condition.
+        table: the quarantine.
+        identity: the replay's batch.
+        same: the condition that a row of the quarantine, as ``q``, is of what came.
+    """
+    spark, view = came.sparkSession, f"lakehouse_{uuid4().hex}"
+    _complete(spark, table)
+    came.createOrReplaceTempView(view)
+    others = f"q.job = {literal(identity.job)} AND q.stream <> {literal(identity.stream)}"
+    try:
+        spark.sql(
+            f"MERGE INTO {table.sql} AS q USING {view} AS c "
+            f"ON {others} AND q.requeue IS NULL AND q.outcome IS NULL AND ({same}) WHEN MATCHED THEN UPDATE SET "
+            f"requeue = {literal(identity.stream)}, requeued_at = current_timestamp(), outcome = 'replayed'"
+        )
+    finally:
+        spark.catalog.dropTempView(view)
 
 
 def close(spark: SparkSession, table: Table, requeue: str) -> None:

@@ -11,6 +11,7 @@ from lakehouse.cli.certify import certify
 from lakehouse.cli.look import doctor, show, status
 from lakehouse.cli.options import EXITS
 from lakehouse.cli.recovery import recover, undo
+from lakehouse.cli.replay import diff, replay
 from lakehouse.cli.run import check, plan, run, submitted
 from lakehouse.cli.tables import maintain, quarantine
 from lakehouse.errors import LakehouseError
@@ -27,7 +28,10 @@ def cli() -> None:
     """
 
 
-for _command in (run, plan, check, status, show, doctor, resume, quarantine, maintain, certify, recover, undo):
+_ABOUT_A_JOB = (run, plan, check, status, show, doctor, resume, certify)
+_ABOUT_TABLES = (quarantine, maintain, diff, recover, undo, replay)
+
+for _command in (*_ABOUT_A_JOB, *_ABOUT_TABLES):
     cli.add_command(_command)
 
 

@@ -23,6 +23,8 @@ class Checkpoint:
     """
 
     path: str
+    of: str = ""
+    """What its id begins with, where batches of another kind than the job's own are to be known by it."""
 
     def id(self, spark: SparkSession) -> str | None:
         """The checkpoint's own id, new with every new checkpoint; None before the first run.
@@ -34,7 +36,7 @@ class Checkpoint:
         if lines is None:
             return None
         try:
-            return str(json.loads(lines[0])["id"])
+            return f"{self.of}{json.loads(lines[0])['id']}"
         except (ValueError, LookupError):
             message = f"{self.path}/metadata is damaged"
             raise CheckpointError(message, hint="`lakehouse recover` makes the checkpoint anew") from None
@@ -61,6 +63,11 @@ class Checkpoint:
             message = f"{self.path} belongs to another job or source: {'; '.join(different)}"
             hint = "undo the change, or rebuild the target from the start with --full-refresh"
             raise CheckpointError(message, hint=hint)
+
+    def owner(self, spark: SparkSession) -> dict[str, str]:
+        """Whose it is; empty before it is anybody's."""
+        lines = read_lines(spark, f"{self.path}/owner.json")
+        return dict(json.loads(lines[0])) if lines else {}
 
     def wrote(self, spark: SparkSession) -> bool:
         """Whether a batch of this checkpoint ever made a commit to the target."""

@@ -168,6 +168,17 @@ def _file(log: Path, version: int) -> Path:
     return log / f"{version:020d}.json"
 
 
+def added_files(table: Table, first: int, last: int) -> set[str]:
+    """The names of the data files that the commits from one version to another added; of a table on this machine."""
+    place = local(table.path)
+    found: set[str] = set()
+    for version in range(first, last + 1) if place else ():
+        with _file(place / "_delta_log", version).open(encoding="utf-8") as lines:  # type: ignore[operator]
+            added = (json.loads(line)["add"]["path"] for line in lines if line.startswith('{"add"'))
+            found |= {path.rsplit("/", 1)[-1] for path in added}
+    return found
+
+
 def head(spark: SparkSession, table: Table) -> Commit | None:
     """The newest commit; None where there is no such table."""
     return next(iter(commits(spark, table, 1)), None)

@@ -2,18 +2,49 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from pyspark.sql import functions as F
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import datetime
 
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import Column, DataFrame, SparkSession
 
     from lakehouse.errors import LakehouseError
     from lakehouse.lake.batch import Arrived
     from lakehouse.lake.checkpoint import Checkpoint
     from lakehouse.spec.contract import Contract
+
+
+@dataclass(frozen=True)
+class Span:
+    """The part of a source that is read again: what came at ``begin`` or later, and before ``end``."""
+
+    begin: datetime
+    end: datetime
+
+    def __str__(self) -> str:
+        """As every commit and event of a replay notes it."""
+        return f"{self.begin.isoformat()} to {self.end.isoformat()}"
+
+    @property
+    def bounds_ms(self) -> tuple[int, int]:
+        """Both in ms since 1970, each the first ms at or after it."""
+        begin, end = (math.ceil(round(at.timestamp() * 1_000_000) / 1000) for at in (self.begin, self.end))
+        return begin, end
+
+    def holds(self, at_ms: int) -> bool:
+        """Whether what came at a time is of it."""
+        first, last = self.bounds_ms
+        return first <= at_ms < last
+
+    def has(self, at: Column) -> Column:
+        """Whether what came at a time is of it; the time is a timestamp."""
+        return (at >= F.lit(self.begin)) & (at < F.lit(self.end))
 
 
 @dataclass(frozen=True)
@@ -39,13 +70,15 @@ class Taken:
     """One batch: what it is made of, as every commit of it notes it, and how its rows are read.
 
     ``send_on`` tells others of the rows that are put aside, where the source says so; at least once.
-    ``is_stateful``: what follows needs the state that reading it leaves behind.
+    ``is_stateful``: what follows needs the state that reading it leaves behind. ``lies``: of a part of a source, that
+    the batch is none of it, and whether the part is over.
     """
 
     inputs: Mapping[str, Any]
     arrive: Callable[[], Arrived]
     send_on: Callable[[DataFrame], None] | None = None
     is_stateful: bool = False
+    lies: Literal["before", "behind"] | None = None
 
 
 class Feed(Protocol):

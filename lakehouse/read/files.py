@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from lakehouse.errors import LakehouseError
     from lakehouse.lake.checkpoint import Checkpoint
+    from lakehouse.read.feed import Span
     from lakehouse.read.scan import Scan
     from lakehouse.spec.contract import Contract
     from lakehouse.spec.source import FileFormat, FilesSource
@@ -61,6 +62,7 @@ class FilesFeed:
 
     folder: str
     source: FilesSource
+    span: Span | None = None
     missing: ClassVar[Literal["null"]] = "null"
     gives_rows: ClassVar[bool] = False
 
@@ -114,20 +116,30 @@ class FilesFeed:
             reader = reader.option("maxBytesPerTrigger", self.source.max_bytes)
         else:
             reader = reader.option("maxFilesPerTrigger", self.source.max_files or 1000)
-        return listing(reader.load(glob_escaped(self.folder)))
+        files = listing(reader.load(glob_escaped(self.folder)))
+        if self.span is None:
+            return files
+        first, last = self.span.bounds_ms
+        return files.where((F.col("modified_ms") >= first) & (F.col("modified_ms") < last))
 
     def take(self, batch: DataFrame, number: int, checkpoint: Checkpoint, run_id: str) -> Taken:
         """The files of the batch, also those of zero bytes: of them Spark's source makes no row."""
         spark = batch.sparkSession
         found = entries(batch)
         known = {file.path for file in found}
-        taken = checkpoint.files_of(spark, number)
+        announced = checkpoint.files_of(spark, number)
+        span = self.span
+        taken = {path: at for path, at in announced.items() if span is None or span.holds(at)}
         # of a length of none: one that was mended away since the batch was begun
         lost = {path: 0 if (place := local(path)) is None or place.exists() else -1 for path in taken.keys() - known}
         files = sorted([*found, *(FileEntry(path, taken[path], length) for path, length in lost.items())])
         inputs = {"files": [[file.path, file.modified_ms, file.bytes] for file in files]}
         now = datetime.now(UTC)
-        return Taken(inputs, partial(read_files, spark, files, self.source, run_id=run_id, now=now))
+        lies: Literal["before", "behind"] | None = None
+        if span and announced and not taken:
+            # Spark takes files in the order of their times
+            lies = "behind" if min(announced.values()) >= span.bounds_ms[1] else "before"
+        return Taken(inputs, partial(read_files, spark, files, self.source, run_id=run_id, now=now), lies=lies)
 
     def due(self, spark: SparkSession, checkpoint: Checkpoint) -> Due:
         """The new files, and what their headers, footers and first lines name."""

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from lakehouse.errors import LakehouseError
     from lakehouse.lake.checkpoint import Checkpoint
     from lakehouse.read.brokers import Brokers, Range, Topic
+    from lakehouse.read.feed import Span
     from lakehouse.spec.contract import Contract
     from lakehouse.spec.kafka import KafkaSource
 
@@ -64,6 +65,7 @@ class KafkaFeed:
 
     brokers: Brokers
     source: KafkaSource
+    span: Span | None = None
     missing: ClassVar[Literal["null"]] = "null"
     _looked: float = field(default=0.0, init=False)
 
@@ -115,6 +117,7 @@ class KafkaFeed:
             **{f"kafka.{name}": value for name, value in self.brokers.java.items()},
         }
         records = spark.readStream.format("kafka").options(**options).load()
+        records = records.where(self.span.has(F.col("timestamp"))) if self.span else records
         return arrived(records, self.source, self.brokers, run_id=run_id).rows if self.gives_rows else records
 
     def take(self, batch: DataFrame, number: int, checkpoint: Checkpoint, run_id: str) -> Taken:

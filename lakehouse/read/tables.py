@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from lakehouse.errors import ImbalanceError, NotAppendOnlyError, ReservedNameError
+from lakehouse.errors import ImbalanceError, NotAppendOnlyError, RecordsLostError, ReservedNameError
 from lakehouse.lake.batch import CODE, MESSAGE, RAW, SOURCE, Arrived, sourced
 from lakehouse.lake.frame import of_json
-from lakehouse.lake.table import commits, head, read_table
+from lakehouse.lake.table import added_files, commits, head, read_table
 from lakehouse.read import event_time
 from lakehouse.read.feed import Behind, Due, Taken
 
@@ -26,11 +26,12 @@ if TYPE_CHECKING:
     from lakehouse.errors import LakehouseError
     from lakehouse.lake.checkpoint import Checkpoint
     from lakehouse.lake.table import Commit, Table
+    from lakehouse.read.feed import Span
     from lakehouse.spec.contract import Contract
     from lakehouse.spec.source import TableSource
 
 _FAR_BACK = 10_000
-_ALL = 1_000_000
+_ALL = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class TableFeed:
 
     table: Table
     source: TableSource
+    span: Span | None = None
     missing: ClassVar[Literal["error"]] = "error"
 
     @property
@@ -81,23 +83,62 @@ class TableFeed:
         return False
 
     def stream(self, spark: SparkSession, run_id: str) -> DataFrame:
-        """The rows appended to the table, from its beginning."""
+        """The rows appended to the table, from its beginning, or those that the commits of a span did."""
         del run_id
         read_table(spark, self.table)
         reader = spark.readStream.format("delta")
+        part = self.part(spark)
+        if self.span:
+            reader = reader.option("startingVersion", str(part[0]) if part else "latest")
         if self.source.max_bytes:
             reader = reader.option("maxBytesPerTrigger", self.source.max_bytes)
         else:
             reader = reader.option("maxFilesPerTrigger", self.source.max_files or 1000)
-        rows = with_source(reader.load(self.table.path))
+        rows = with_source(self._of_part(reader.load(self.table.path), part))
         if self.source.watermark:
             return event_time.taken_up(rows.drop(RAW, CODE, MESSAGE), self.source, self.source.watermark)
         return rows
+
+    def part(self, spark: SparkSession) -> tuple[int, int] | None:
+        """The first and the last commit of the span; None where there is no span, or no commit of it.
+
+        Raises:
+            RecordsLostError: the log was cleaned, and does not go back to where the span begins.
+        """
+        if self.span is None:
+            return None
+        begin, end = (at.astimezone(UTC).replace(tzinfo=None) for at in (self.span.begin, self.span.end))
+        oldest: Commit | None = None
+        found: list[int] = []
+        for oldest in commits(spark, self.table, _ALL):
+            at = datetime.fromisoformat(oldest.at)
+            if at < begin:
+                return (min(found), max(found)) if found else None
+            if at < end:
+                found.append(oldest.version)
+        if oldest and oldest.version:
+            message = f"the log of {self.table.name} was cleaned up to {oldest.at}: commits of {self.span} may be gone"
+            raise RecordsLostError(message, hint="begin later, or rebuild the target with --full-refresh")
+        return (min(found), max(found)) if found else None
+
+    def _of_part(self, rows: DataFrame, part: tuple[int, int] | None) -> DataFrame:
+        """The rows of the files that the commits of the span added; a batch may end within those that follow."""
+        if self.span is None or part is None:
+            return rows
+        files = added_files(self.table, *part)
+        return rows.where(F.element_at(F.split(F.input_file_name(), "/"), -1).isin(sorted(files)))
+
+    def _lies(self, spark: SparkSession, number: int, checkpoint: Checkpoint) -> Literal["behind"] | None:
+        """Whether a batch begins behind the span."""
+        part = self.part(spark)
+        begin = checkpoint.offset(spark, number - 1).get("reservoirVersion") if number else None
+        return "behind" if part and begin is not None and int(begin) > part[1] else None
 
     def take(self, batch: DataFrame, number: int, checkpoint: Checkpoint, run_id: str) -> Taken:
         """One batch, and where in the table's log it ends."""
         del run_id
         spark = batch.sparkSession
+        lies = self._lies(spark, number, checkpoint)
         end = checkpoint.offset(spark, number)
         inputs = {
             "table": self.table.name,
@@ -113,8 +154,8 @@ class TableFeed:
             # Spark leaves out what was too late for the batch before: what that closed is handed on in this one
             passed = checkpoint.watermark(spark, max(number - 1, 0))
             inputs["watermark"] = datetime.fromtimestamp(passed / 1000, UTC).isoformat() if passed else None
-            return Taken(inputs, partial(Arrived, batch, watermark_ms=passed), is_stateful=True)
-        return Taken(inputs, partial(Arrived, batch, judged=True))
+            return Taken(inputs, partial(Arrived, batch, watermark_ms=passed), is_stateful=True, lies=lies)
+        return Taken(inputs, partial(Arrived, batch, judged=True), lies=lies)
 
     def due(self, spark: SparkSession, checkpoint: Checkpoint) -> Due:
         """How far the table is ahead of the checkpoint."""
@@ -142,6 +183,11 @@ class TableFeed:
         if "DELTA_SOURCE_TABLE_IGNORE_CHANGES" in error or "DELTA_SOURCE_IGNORE_DELETE" in error:
             message = f"{self.table.name} was changed by more than appends, so it cannot be read as a stream"
             return NotAppendOnlyError(message, hint="read it as it is (leave out stream: true)")
+        if "FILE_NOT_EXIST" in error:
+            message = f"files of {self.table.name} that were to be read are gone"
+            return RecordsLostError(
+                message, hint="vacuum takes those that were brought together; --full-refresh reads these"
+            )
         return None
 
 

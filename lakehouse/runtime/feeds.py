@@ -27,10 +27,10 @@ def feed_of(work: Workplace) -> Feed:
     """The job's incremental source in its place."""
     name, source = work.job.stream
     if isinstance(source, FilesSource):
-        return FilesFeed(work.folders[name], source)
+        return FilesFeed(work.folders[name], source, work.span)
     if isinstance(source, TableSource):
-        return TableFeed(work.lake.table(source.table), source)
-    return KafkaFeed(work.brokers[name], source)
+        return TableFeed(work.lake.table(source.table), source, work.span)
+    return KafkaFeed(work.brokers[name], source, work.span)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import shutil
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from lakehouse.check.quarantine import REQUEUE
+from lakehouse.check.quarantine import REPLAY, REQUEUE
 from lakehouse.errors import CommitMissingError, ConfigError, SourceEmptyError
 from lakehouse.lake.batch import Identity
 from lakehouse.lake.frame import literal
@@ -111,12 +111,16 @@ def finish(work: Workplace, spark: SparkSession, target: Table) -> None:
     beside = _beside(work)
     if beside is None or not beside.folders[1].is_dir():
         return
+    if beside.checkpoint.owner(spark).get("target", target.name) != target.name:
+        # a replay into another table is no end of it
+        return
     identity = Identity(work.job.job, work.run_id, str(beside.checkpoint.id(spark)), 0)
     if any(identity.made(commit.note, REFRESH) for commit in commits(spark, target, 20)):
         # what the old checkpoint put aside, the rebuild has put aside again
         quarantine, old = work.lake.quarantine(target.name), work.lake.checkpoint(work.job.job).id(spark)
         if old and exists(spark, quarantine):
-            again = f"job = {literal(work.job.job)} AND stream LIKE '{REQUEUE}%'"
+            others = f"(stream LIKE '{REQUEUE}%' OR stream LIKE '{REPLAY}%')"
+            again = f"job = {literal(work.job.job)} AND {others}"
             spark.sql(f"DELETE FROM {quarantine.sql} WHERE stream = {literal(old)} OR ({again})")  # noqa: S608 -- quoted
         _take_memory(beside, target)
         shutil.rmtree(beside.replaces, ignore_errors=True)

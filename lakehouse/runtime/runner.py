@@ -278,6 +278,7 @@ def _recorded(work: Workplace, journal: Journal, result: RunResult, begin: datet
         begin,
         target=result.target.table,
         path=result.target.path,
+        inputs={"replay": str(work.span)} if work.span else {},
         rows=result.rows,
         version=result.target.version,
         rows_added=result.target.rows_added,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Literal
@@ -67,7 +68,8 @@ def explain(work: Workplace, spark: SparkSession, target: Table, checkpoint: Che
 
     def look(feed: Feed, batch: DataFrame, number: int) -> None:
         identity = Identity(work.job.job, work.run_id, "plan", number)
-        planned.append(explained(_batch(work, feed, batch, identity, target, checkpoint)))
+        due = _batch(work, feed, batch, identity, target, checkpoint)
+        planned.extend([explained(due)] if due else [])
         raise _EnoughError
 
     try:
@@ -90,10 +92,12 @@ def run(
     stop: threading.Event,
     *,
     alone: bool = False,
+    after: Callable[[DataFrame, Identity], None] = lambda *_: None,
 ) -> None:
     """Run every batch that is due; with another trigger than ``available_now``, until ``stop`` is set.
 
-    ``alone``: no other runner of the job can be writing.
+    ``alone``: no other runner of the job can be writing. ``after`` is called with what Spark gave and the identity of a
+    batch that is done, and called again where a kill came before Spark noted it.
 
     Raises:
         LakehouseError: what a batch raised; the batches before it stay, and it is run again next time.
@@ -111,14 +115,19 @@ def run(
     def each(feed: Feed, frame: DataFrame, number: int) -> None:
         nonlocal wrote
         identity = seen.known(Identity(work.job.job, work.run_id, stream_id(), number))
-        outcome = process(_batch(work, feed, frame, identity, target, checkpoint), journal)
+        batch = _batch(work, feed, frame, identity, target, checkpoint)
+        if batch is None:
+            return
+        outcome = process(batch, journal)
+        after(frame, batch.identity)
         if outcome.written.version is not None and not wrote:
             checkpoint.has_written(spark)
             wrote = True
         seen.asked |= outcome.status == "done" and not outcome.written.is_empty
         done(outcome)
 
-    _stream(work, spark, checkpoint, each, stop=stop, idle=journal.flush_if_due)
+    with suppress(_EnoughError):
+        _stream(work, spark, checkpoint, each, stop=stop, idle=journal.flush_if_due)
 
 
 def _batch(
@@ -128,12 +137,20 @@ def _batch(
     identity: Identity,
     target: Table,
     checkpoint: Checkpoint,
-) -> Batch:
-    """A batch of the stream: how it is read, what it is made of, and at which versions its static sources are."""
+) -> Batch | None:
+    """A batch of the stream: how it is read, what it is made of, and at which versions its static sources are.
+
+    It is None where it is none of the part that is to be read.
+    """
     spark = frame.sparkSession
     name, _ = work.job.stream
     taken = feed.take(frame, identity.batch, checkpoint, work.run_id)
-    identity = replace(identity, inputs={name: taken.inputs})
+    if taken.lies == "behind":
+        raise _EnoughError
+    if taken.lies == "before":
+        return None
+    of_span = {"replay": str(work.span)} if work.span else {}
+    identity = replace(identity, inputs={name: {**taken.inputs, **of_span}})
     incoming = Incoming(name, taken.arrive, feed.contract, feed.missing, taken.send_on, taken.is_stateful)
     return Batch(work, spark, identity, pinned(work, spark, identity), incoming, target)
 

@@ -26,6 +26,7 @@ from lakehouse.spec.source import texts_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from lakehouse.read.feed import Span
     from lakehouse.spec.env import Env
 
 
@@ -42,6 +43,8 @@ class Workplace:
     folders: Mapping[str, str] = field(repr=False)
     brokers: Mapping[str, Brokers] = field(repr=False, default_factory=dict)
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    span: Span | None = None
+    """What of the incremental source is read again; None where it is what is new."""
 
 
 def prepare(
