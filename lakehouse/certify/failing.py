@@ -29,8 +29,16 @@ _SITE = """<configuration>
 </configuration>
 """
 _FAILPOINTS, _TRACE = "LAKEHOUSE_FAILPOINTS", "LAKEHOUSE_TRACE"
-_QUICK = "-XX:TieredStopAtLevel=1 -Xshare:auto"
-"""A process that lives for seconds is done before the second compiler of Java has paid."""
+_QUICK = {
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1",
+    "spark.sql.shuffle.partitions": "2",
+    "spark.sql.adaptive.enabled": "false",
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+    "spark.databricks.delta.snapshotPartitions": "1",
+    "spark.ui.enabled": "false",
+}
+"""A process that lives for seconds, and sees few rows, is done before it has paid to compile anything."""
 
 _ECLIPSE = jars.Jar(
     "org.eclipse.jdt", "ecj", "3.42.0", "29f6d3918ee02db4400c103bc25dd90a22491c3a395867d9393070cb96a7dd29"
@@ -71,8 +79,12 @@ def environment(folder: Path, failpoints: Iterable[Failpoint] = (), *, trace: Pa
     told = folder / "failpoints"
     told.write_text("".join(f"{one}\n" for one in failpoints), encoding="utf-8")
     traced = {_TRACE: str(trace)} if trace else {}
-    options = " ".join(filter(None, (os.environ.get("SPARK_SUBMIT_OPTS"), _QUICK)))
-    known = {_FAILPOINTS: str(told), "SPARK_DIST_CLASSPATH": str(classes()), "SPARK_SUBMIT_OPTS": options}
+    quick = " ".join(f"--conf {name}={value}" for name, value in _QUICK.items())
+    known = {
+        _FAILPOINTS: str(told),
+        "SPARK_DIST_CLASSPATH": str(classes()),
+        "PYSPARK_SUBMIT_ARGS": f"{quick} pyspark-shell",
+    }
     return {**os.environ, **known, **traced}
 
 
