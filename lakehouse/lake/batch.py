@@ -83,8 +83,8 @@ class Identity:
     name would take its first batches for old ones. For a job with no incremental source it is a digest of the code and
     of the versions that were read, and ``incremental`` is false. ``again``: an
     attempt at this batch was begun before. ``past``: it or a later one has been committed. ``sole``: nobody but this
-    run can have made it or be making it. ``inputs`` is what was read, ``rows`` the counts of it that are known before
-    the write, ``rules`` how many of them broke each rule.
+    run can have made it or be making it. ``beside``: it goes into a table that is being rebuilt. ``inputs`` is what was
+    read, ``rows`` the counts of it that are known before the write, ``rules`` how many of them broke each rule.
     """
 
     job: str
@@ -95,6 +95,7 @@ class Identity:
     again: bool = False
     past: bool = False
     sole: bool = False
+    beside: bool = False
     inputs: Mapping[str, Any] = field(default_factory=dict)
     rows: Mapping[str, int] = field(default_factory=dict)
     rules: Mapping[str, int] = field(default_factory=dict)
@@ -107,6 +108,7 @@ class Identity:
             "stream": self.stream,
             "batch": self.batch,
             "step": step,
+            **({"beside": True} if self.beside else {}),
             "inputs": self.inputs,
             "rows": self.rows,
             "rules": self.rules,

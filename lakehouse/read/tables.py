@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from lakehouse.errors import ImbalanceError, NotAppendOnlyError, RecordsLostError, ReservedNameError
+from lakehouse.errors import ImbalanceError, NotAppendOnlyError, RecordsLostError, RecoveryError, ReservedNameError
 from lakehouse.lake.batch import CODE, MESSAGE, RAW, SOURCE, Arrived, sourced
 from lakehouse.lake.frame import of_json
+from lakehouse.lake.storage import local
 from lakehouse.lake.table import added_files, commits, head, read_table
 from lakehouse.read import event_time
 from lakehouse.read.feed import Behind, Due, Taken
@@ -63,7 +64,8 @@ class TableFeed:
 
         What came before them and was not read yet is a batch of its own, up to them.
         """
-        done = checkpoint.newest_done(spark)
+        # elsewhere nothing is undone, and the whole log would have to be asked for
+        done = checkpoint.newest_done(spark) if local(self.table.path) else None
         offset = {} if done is None else checkpoint.offset(spark, done)
         if done is None or "reservoirVersion" not in offset:
             return False
@@ -73,7 +75,7 @@ class TableFeed:
             if last < at or _read_up_to(offset) >= first:
                 continue
             if offset["isStartingVersion"] or offset["index"] >= 0 or _changed(log, at, first):
-                checkpoint.move(spark, done + 1, _beginning(offset, first))
+                _end_before(spark, checkpoint, done + 1, _beginning(offset, first))
                 return True
             offset = _beginning(offset, last + 1)
             # the one that is begun read what was undone, and is empty now; of the one before, Spark asks where it began
@@ -114,6 +116,9 @@ class TableFeed:
             at = datetime.fromisoformat(oldest.at)
             if at < begin:
                 return (min(found), max(found)) if found else None
+            if oldest.note.get("step") == "undo":
+                message = f"{self.table.name} was set back by version {oldest.version}, after {self.span} begins"
+                raise RecoveryError(message, hint="rebuild the target with --full-refresh: it takes the table as it is")
             if at < end:
                 found.append(oldest.version)
         if oldest and oldest.version:
@@ -130,6 +135,8 @@ class TableFeed:
 
     def _lies(self, spark: SparkSession, number: int, checkpoint: Checkpoint) -> Literal["behind"] | None:
         """Whether a batch begins behind the span."""
+        if self.span is None:
+            return None
         part = self.part(spark)
         begin = checkpoint.offset(spark, number - 1).get("reservoirVersion") if number else None
         return "behind" if part and begin is not None and int(begin) > part[1] else None
@@ -199,6 +206,13 @@ def _undone(log: Sequence[Commit]) -> list[tuple[int, int]]:
             first = one.note["version"] + 1
             found = [*(gap for gap in found if gap[0] < first), (first, one.version)]
     return found
+
+
+def _end_before(spark: SparkSession, checkpoint: Checkpoint, batch: int, end: dict[str, Any]) -> None:
+    """Let a batch end where it should; one that is begun and ends before that stays as it is."""
+    begun = checkpoint.pending(spark)
+    if begun is None or _read_up_to(checkpoint.offset(spark, begun)) >= end["reservoirVersion"]:
+        checkpoint.move(spark, batch, end)
 
 
 def _changed(log: Sequence[Commit], since: int, until: int) -> bool:

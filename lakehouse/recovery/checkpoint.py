@@ -121,6 +121,9 @@ def _of_table(work: Workplace, read: Mapping[int, Mapping[str, Any]]) -> Places:
 
 def _of_topics(work: Workplace, read: Mapping[int, Mapping[str, Any]], first: Mapping[str, Any]) -> Places:
     """Of topics: each batch says where it begins, which is where the one before it ends."""
+    if not read and "topics" not in first and getattr(work.job.stream[1], "starting_offsets", "") == "latest":
+        message = f"{work.job.job} began at the latest records, and nothing tells any more which those were"
+        raise RecoveryError(message, hint="say where to begin by starting_offsets, and run the job")
     if not read:
         return Places({}, _beginning(first["topics"]) if "topics" in first else {})
     newest = max(read)

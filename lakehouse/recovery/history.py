@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 from lakehouse.check.quarantine import REQUEUE
 from lakehouse.check.quarantine import STEP as QUARANTINE
 from lakehouse.lake.table import commits, exists, read_table
+from lakehouse.runtime.refresh import REBUILT
 from lakehouse.write.auxiliary import STEP as AUXILIARY
 from lakehouse.write.commit import FAR_BACK, REFRESH, STEP, UNDO
 
@@ -124,8 +125,12 @@ def history(spark: SparkSession, work: Workplace) -> History | None:
 
 def _traces(spark: SparkSession, work: Workplace) -> _Traces:
     target = work.lake.table(work.job.write.table)
+    own = _noted(spark, work, target)
+    swapped = {str(one.note["stream"]) for one in own if one.note["step"] == REFRESH}
     beside = [*_noted(spark, work, work.lake.quarantine(target.name)), *_noted(spark, work, target.auxiliary)]
-    return _Traces(_noted(spark, work, target), beside, _told(spark, work))
+    # a rebuild that did not come to its end is no history of the table
+    beside = [one for one in beside if not one.note.get("beside") or one.note["stream"] in swapped]
+    return _Traces(own, beside, [row for row in _told(spark, work) if REBUILT not in row.path or row.stream in swapped])
 
 
 def _noted(spark: SparkSession, work: Workplace, table: Table) -> list[Commit]:
@@ -144,7 +149,7 @@ def _told(spark: SparkSession, work: Workplace) -> list[Row]:
         return []
     ledger = read_table(spark, work.lake.ledger)
     rows = ledger.where((F.col("job") == work.job.job) & F.col("event").isin("batch", UNDO))
-    rows = rows.select("event", "run_id", "stream", "batch", "inputs", "ended_at")
+    rows = rows.select("event", "run_id", "stream", "batch", "inputs", "ended_at", "path")
     return [row for row in rows.collect() if _is_checkpoint(row.stream)]
 
 

@@ -488,7 +488,8 @@ def _came(one: _Replay, frame: DataFrame, identity: Identity) -> tuple[DataFrame
             for topic, parts in inputs["topics"].items()
             for place, (first, last) in parts.items()
         ]
-        when = f"q.received.timestamp >= {begin} AND q.received.timestamp < {end}"
+        # of what was put aside after transform() no time is known: its place tells
+        when = f"(q.received IS NULL OR (q.received.timestamp >= {begin} AND q.received.timestamp < {end}))"
         return spark.range(1), f"{when} AND ({' OR '.join(ranges) or 'false'})"
     places = frame.select(*[F.col(f"{SOURCE}.{field}").alias(field) for field in _PLACE]).distinct()
     placed = " OR ".join(f"{field} IS NOT NULL" for field in _PLACE)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F
 
+from lakehouse.check.quarantine import REPLAY, every_row
 from lakehouse.errors import BuiltUponError, RecoveryError
 from lakehouse.lake.table import commits, exists, head, read_table
 from lakehouse.maintain.commit import MOVES
@@ -30,6 +31,7 @@ from lakehouse.runtime.session import settled, start
 from lakehouse.runtime.setback import Setback, beside, decide
 from lakehouse.runtime.workplace import prepare, surroundings
 from lakehouse.spec.project import Project
+from lakehouse.spec.source import TableSource
 from lakehouse.write.commit import FAR_BACK, REFRESH, REPAIR, STEP, UNDO
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from lakehouse.lake.place import Lake
     from lakehouse.lake.table import Commit, Table
     from lakehouse.runtime.workplace import Workplace
+    from lakehouse.spec.job import Job
 
 
 @dataclass(frozen=True)
@@ -222,13 +225,14 @@ def _hold(jobs: Mapping[str, Workplace], plan: list[tuple[Step, Setback, _Run]])
 
 
 def _done(spark: SparkSession, plan: list[tuple[Step, Setback, _Run]]) -> None:
-    """Write down all of it, then do it: what is interrupted is finished by the next run of each job."""
+    """Job by job, downstream first, each written down and then done.
+
+    Where that ends in between, the next run of the job does the rest of its own, and none is ahead of what it reads.
+    """
     for _, wanted, run in plan:
         if wanted.stream and run.past:
             write(spark, beside(run.work.lake, wanted.job), run.work, run.past.until(wanted.batch, wanted.stream))
-    for _, wanted, run in plan:
         decide(spark, run.work.lake, wanted)
-    for _, _, run in plan:
         setback.finish(spark, run.work)
 
 
@@ -267,17 +271,24 @@ def _run(known: _Known, run_id: str) -> _Run:
     if any(one.note["step"] == REFRESH for one in own):
         message = f"{run_id} rebuilt {target.name}, and the checkpoint and the memory of the one before are gone"
         raise RecoveryError(message, hint="correct the job, and build it anew again with --full-refresh")
+    if any(str(one.note["stream"]).startswith(REPLAY) for one in own):
+        message = f"{run_id} is a replay, which closed what was put aside before of the same records"
+        raise RecoveryError(message, hint="correct the job, and replay the same span once more")
     past = history(known.spark, work) if work.job.is_incremental else None
     batches = [*past.batches.values(), *([past.begun] if past.begun else [])] if past else []
     rows = [row for row in known.ledger if row.run_id == run_id and row.event == "batch"]
     streams = {str(row.stream) for row in rows} | {str(one.note["stream"]) for one in own}
+    numbers = tuple(sorted(one.number for one in batches if one.run_id == run_id))
+    if work.job.is_incremental and not numbers and any("/" not in stream for stream in streams):
+        message = f"nothing tells which batches of {work.job.job} {run_id} made"
+        raise RecoveryError(message, hint=FROM_START)
     times = [str(row.ended_at) for row in rows] + [one.at for one in own]
     return _Run(
         run_id,
         work,
         past,
         tuple(one for one in own if one.note["step"] in (STEP, REPAIR)),
-        tuple(sorted(one.number for one in batches if one.run_id == run_id)),
+        numbers,
         tuple(sorted(stream for stream in streams if "/" in stream)),
         max(times, default=""),
     )
@@ -288,7 +299,8 @@ def _builders(known: _Known, run: _Run) -> set[str]:
     found = {past.run_id for past in _after(run)}
     if run.first is not None:
         found |= set(_changers(known, run.target, run.first))
-        found |= {row.run_id for row in known.ledger if _has_read(row, run.target.name, run.first)}
+        found |= set(_readers(known, run.target, run.first))
+    found |= set(_takers(known, run))
     return found - {run.run_id} - known.undone
 
 
@@ -315,11 +327,45 @@ def _changers(known: _Known, target: Table, first: int) -> Iterator[str]:
             raise BuiltUponError(message, hint="what was changed by hand is not undone: correct the rows by hand")
 
 
-def _has_read(row: Row, table: str, first: int) -> bool:
+def _readers(known: _Known, target: Table, first: int) -> Iterator[str]:
+    """The runs that read a table from a version on: of the ledger, and of commits that it was not told of yet."""
+    for row in known.ledger:
+        if row.event == "batch" and _has_read(json.loads(row.inputs or "{}"), target.name, first):
+            yield str(row.run_id)
+    for name in known.project.jobs:
+        job = known.project.job(name)
+        if target.name in _read_by(job):
+            for one in known.log(known.lake.table(job.write.table)):
+                if one.note.get("step") == STEP and _has_read(one.note["inputs"], target.name, first):
+                    yield str(one.note["run_id"])
+
+
+def _takers(known: _Known, run: _Run) -> Iterator[str]:
+    """The requeues that took up what a run put aside, which a batch that comes again puts aside again.
+
+    Raises:
+        BuiltUponError: a replay closed it.
+    """
+    quarantine = run.work.lake.quarantine(run.target.name)
+    if not run.past or not run.numbers or not exists(known.spark, quarantine):
+        return
+    own = (F.col("stream") == run.past.stream) & F.col("batch").isin(list(run.numbers))
+    taken = every_row(known.spark, quarantine).where(own & F.col("requeue").isNotNull()).select("requeue").distinct()
+    for row in taken.collect():
+        if str(row.requeue).startswith(REPLAY):
+            message = f"a replay has read again what {run.run_id} put aside"
+            raise BuiltUponError(message, hint="correct the job, and replay the same span once more")
+        yield str(row.requeue)
+
+
+def _read_by(job: Job) -> set[str]:
+    """The tables that a job reads."""
+    return {source.table for source in job.sources.values() if isinstance(source, TableSource)}
+
+
+def _has_read(inputs: Mapping[str, Any], table: str, first: int) -> bool:
     """Whether a batch has read a version of a table, or one that follows it."""
-    if row.event != "batch":
-        return False
-    for read in json.loads(row.inputs or "{}").values():
+    for read in inputs.values():
         if isinstance(read, dict) and read.get("table") == table and read.get("version") is not None:
             # of a stream the version is the next one, unless it was left in the midst
             last = read["version"] - 1 if read.get("index", 0) < 0 else read["version"]
@@ -337,12 +383,11 @@ def _planned(known: _Known, runs: list[_Run]) -> list[tuple[Step, Setback, _Run]
     by_job: dict[str, list[_Run]] = {}
     for run in runs:
         by_job.setdefault(run.work.job.job, []).append(run)
-    plan, restored, asked = [], set[str](), uuid.uuid4().hex[:12]
-    for job, own in by_job.items():
+    plan, asked = [], uuid.uuid4().hex[:12]
+    for job, own in _downstream_first(by_job).items():
         target = own[0].target
-        made = [run.first for run in runs if run.target.path == target.path and run.first is not None]
-        version = min(made) - 1 if made and target.path not in restored else None
-        restored.add(target.path)
+        made = [run.first for run in own if run.first is not None]
+        version = min(made) - 1 if made else None
         wanted = _setback(asked, job, own, _restorable(target, version), head(known.spark, target))
         if wanted.stream and own[0].past:
             places(own[0].work, own[0].past.until(wanted.batch, wanted.stream))
@@ -351,6 +396,30 @@ def _planned(known: _Known, runs: list[_Run]) -> list[tuple[Step, Setback, _Run]
         if wanted.version is not None or wanted.stream or wanted.streams:
             plan.append((step, wanted, own[0]))
     return plan
+
+
+def _downstream_first(by_job: Mapping[str, list[_Run]]) -> dict[str, list[_Run]]:
+    """The jobs in such an order that each comes before those whose tables it reads.
+
+    Raises:
+        RecoveryError: there is none, or two of them write one table, which is set back once.
+    """
+    left, ordered = dict(by_job), dict[str, list[_Run]]()
+    tables = [runs[0].target.name for runs in left.values()]
+    if double := sorted({name for name in tables if tables.count(name) > 1}):
+        message = f"{double[0]} is written by several of the jobs: {', '.join(sorted(left))}"
+        raise RecoveryError(message, hint=FROM_START)
+    while left:
+        read = {name: _read_by(runs[0].work.job) for name, runs in left.items()}
+        last = next(
+            (name for name in left if all(left[name][0].target.name not in read[one] for one in left if one != name)),
+            None,
+        )
+        if last is None:
+            message = f"the jobs read each other's tables: {', '.join(sorted(left))}"
+            raise RecoveryError(message, hint=FROM_START)
+        ordered[last] = left.pop(last)
+    return ordered
 
 
 def _restorable(target: Table, version: int | None) -> int | None:

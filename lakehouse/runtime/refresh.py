@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from lakehouse.runtime.workplace import Workplace
 
 
+REBUILT = "/_refresh/"
+"""Within a lake, where tables are rebuilt."""
+
+
 @dataclass(frozen=True)
 class _Beside:
     """Where a rebuild grows, and the checkpoint that its own will replace."""
@@ -40,7 +44,7 @@ class _Beside:
 
 
 def _beside(work: Workplace) -> _Beside | None:
-    table = Table(work.job.write.table, f"{work.lake.root}/_refresh/{work.job.job}")
+    table = Table(work.job.write.table, f"{work.lake.root}{REBUILT}{work.job.job}")
     checkpoint = work.lake.checkpoint(f"{work.job.job}.refresh")
     folders = local(table.path), local(checkpoint.path), local(work.lake.checkpoint(work.job.job).path)
     if folders[0] is None or folders[1] is None or folders[2] is None:

@@ -230,8 +230,10 @@ def _requeued(work: Workplace, journal: Journal, done: Callable[[Outcome], None]
     spark, target = journal.spark, work.lake.table(work.job.write.table)
     quarantine, job = work.lake.quarantine(target.name), literal(work.job.job)
     begun = every_row(spark, quarantine).where(f"job = {job} AND {UNFINISHED}").select("requeue").distinct()
-    for row in begun.collect():
-        _settle(work, journal, row.requeue, done)
+    settled_now = {row.requeue: _settle(work, journal, row.requeue, done) for row in begun.collect()}
+    if settled_now.get(work.run_id):
+        # an earlier attempt of this very run came through: what it put aside again is not taken up once more
+        return
     with leased(target):
         count = mark(spark, quarantine, work.run_id, f"job = {job} AND ({_refusal(spark, work)}) IS NULL AND {which}")
     if not count:
@@ -274,8 +276,8 @@ def _identity(work: Workplace, requeue: str, inputs: Mapping[str, Any] | None = 
     return Identity(work.job.job, work.run_id, f"{REQUEUE}{requeue}", 0, inputs=inputs or {})
 
 
-def _settle(work: Workplace, journal: Journal, requeue: str, done: Callable[[Outcome], None]) -> None:
-    """Finish an interrupted requeue that reached the target or the ledger, and undo one that did not.
+def _settle(work: Workplace, journal: Journal, requeue: str, done: Callable[[Outcome], None]) -> bool:
+    """Finish an interrupted requeue that reached the target or the ledger, and undo one that did not; which it was.
 
     The ledger tells of a batch that had nothing to write: then there is no commit to look for.
     """
@@ -286,10 +288,11 @@ def _settle(work: Workplace, journal: Journal, requeue: str, done: Callable[[Out
         is_told = newest_batch(spark, journal.ledger, identity.stream) >= 0
         if made is None and not is_told:
             release(spark, quarantine, requeue)
-            return
+            return False
         if made is not None and not is_told:
             journal.add(recovered(made, target), committed=True)
             journal.flush()
         close(spark, quarantine, requeue)
     if made is not None:
         done(replayed(made, identity))
+    return True

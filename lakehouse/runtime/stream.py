@@ -111,10 +111,11 @@ def run(
     newest = _newest(journal, target, checkpoint, wrote=wrote) if alone else -1
     seen = _Seen(newest, checkpoint.pending(spark), alone)
     stream_id = cache(lambda: str(checkpoint.id(spark)))
+    beside = target.path != work.lake.table(target.name).path
 
     def each(feed: Feed, frame: DataFrame, number: int) -> None:
         nonlocal wrote
-        identity = seen.known(Identity(work.job.job, work.run_id, stream_id(), number))
+        identity = seen.known(Identity(work.job.job, work.run_id, stream_id(), number, beside=beside))
         batch = _batch(work, feed, frame, identity, target, checkpoint)
         if batch is None:
             return

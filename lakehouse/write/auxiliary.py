@@ -36,6 +36,16 @@ def recalled(spark: SparkSession, target: Table, identity: Identity) -> DataFram
     return read_table(spark, target.auxiliary).where(~own)
 
 
+def forget_attempt(spark: SparkSession, target: Table, identity: Identity) -> None:
+    """Take back what an earlier attempt at this batch remembered, where the batch itself has nothing to remember."""
+    if exists(spark, target.auxiliary):
+        spark.sql(f"DELETE FROM {target.auxiliary.sql} WHERE {_own(identity)}")  # noqa: S608 -- quoted
+
+
+def _own(identity: Identity) -> str:
+    return f"_stream = {literal(identity.stream)} AND _batch = {identity.batch}"
+
+
 def events(auxiliary: DataFrame, count: int) -> DataFrame:
     """The remembered events of keys, with the keys under the engine's own names."""
     named = [F.col(f"_key.{key(index)}").alias(key(index)) for index in range(count)]
@@ -97,7 +107,6 @@ def remember(
         .options(**identity.options(STEP, {}, once=False))
     )
     if identity.again or not identity.incremental:
-        own = f"_stream = {literal(identity.stream)} AND _batch = {identity.batch}"
-        writer.mode("overwrite").option("replaceWhere", own).save(target.auxiliary.path)
+        writer.mode("overwrite").option("replaceWhere", _own(identity)).save(target.auxiliary.path)
     else:
         writer.mode("append").save(target.auxiliary.path)

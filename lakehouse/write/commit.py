@@ -12,6 +12,7 @@ from uuid import uuid4
 from lakehouse.errors import CheckpointError, CommitMissingError, ImbalanceError
 from lakehouse.lake.frame import sql_path
 from lakehouse.lake.table import Commit, commits, head
+from lakehouse.write import auxiliary
 from lakehouse.write.refusal import refused
 
 if TYPE_CHECKING:
@@ -107,6 +108,8 @@ class Plan:
             return _read_back(spark, self)
         if self.remember:
             self.remember()
+        elif self.identity.again:
+            auxiliary.forget_attempt(spark, self.target, self.identity)
         if self.planned.is_empty:
             return self.planned
         with refused(self.target):

@@ -13,6 +13,7 @@ from lakehouse.errors import LakehouseError, LockedError, RecoveryError
 from lakehouse.recovery.recover import recover
 from lakehouse.runtime.lock import held
 from lakehouse.runtime.workplace import prepare
+from lakehouse.write.commit import Plan
 
 BRONZE = """
 sources:
@@ -214,3 +215,26 @@ def test_what_was_decided_is_done_by_the_next_run_and_not_by_a_runner_that_is_al
 def killed(*_):
     message = "killed"
     raise RuntimeError(message)
+
+
+def test_a_rebuild_that_failed_is_no_history_of_the_table(workshop, monkeypatch):
+    workshop.put("bronze.orders", "id bigint", [(1,), (None,)])
+    workshop.job("silver", SILVER)
+    workshop.run("silver")
+    commit = Plan.commit
+
+    def killed(plan, spark):
+        if "_refresh" in plan.target.path:
+            raise RuntimeError("killed")
+        return commit(plan, spark)
+
+    monkeypatch.setattr("lakehouse.write.commit.Plan.commit", killed)
+    with pytest.raises(LakehouseError, match="killed"):
+        workshop.run("silver", full_refresh=True)
+    monkeypatch.undo()
+    assert recovered(workshop, "silver").status == "nothing"
+    shutil.rmtree(checkpoint(workshop, "silver"))
+    assert recovered(workshop, "silver").status == "done"
+    workshop.put("bronze.orders", "id bigint", [(2,)])
+    workshop.run("silver")
+    assert workshop.rows("silver.orders", "id") == [(1,), (2,)]

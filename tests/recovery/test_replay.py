@@ -20,6 +20,7 @@ from lakehouse.errors import ConfigError, LakehouseError, LockedError, RecordsLo
 from lakehouse.lake.batch import SOURCE_TYPE
 from lakehouse.recovery.diff import diff
 from lakehouse.recovery.replay import Report, replay, span
+from lakehouse.recovery.undo import undo
 from lakehouse.runtime.workplace import prepare
 
 OPEN = "requeue IS NULL AND outcome IS NULL"
@@ -131,6 +132,9 @@ def test_a_record_that_the_contract_takes_now_leaves_the_quarantine(workshop, ag
     workshop.job("orders", text.replace("n: int", "n: bigint") + write.replace("append,", "append, evolve: widen,"))
     report = again("orders", *days(2, 3))
     assert (report.run.rows.inserted, report.run.rows.duplicates) == (1, 1)
+    # what the replay closed would be open nowhere
+    with pytest.raises(RecoveryError, match="is a replay"):
+        undo(report.run.run_id, lake=str(workshop.folder), root=workshop.project, spark=workshop.spark)
     assert workshop.rows("silver.orders", "id", "n") == [(1, 1), (2, 1), (2, 3_000_000_000)]
     assert [file for file, _, _ in aside(workshop)] == ["1.csv"]
     marks = workshop.rows("quarantine.silver_orders", "outcome")

@@ -132,6 +132,20 @@ def test_a_batch_that_was_killed_before_its_commit_counts_like_the_first_time(
     ]
 
 
+def test_what_an_attempt_remembered_is_gone_where_the_batch_comes_again_without_it(
+    spark: SparkSession, target: Callable[[str], Table], batch: Batch, read: Any
+) -> None:
+    table = target(SCD1.table)
+    write(rows(spark, ("a", 1, "x"), ("b", 1, "x")), SCD1, target=table, identity=batch(0))
+    killed = plan(rows(spark, ("a", 9, None, "D")), SCD1, target=table, identity=batch(1))
+    assert killed.remember
+    killed.remember()
+    # what the batch read was undone meanwhile, and so it brings another row
+    write(rows(spark, ("b", 2, "y")), SCD1, target=table, identity=replace(batch(1), again=True))
+    assert write(rows(spark, ("a", 5, "z")), SCD1, target=table, identity=batch(2)).updated == 1
+    assert read(Path(table.path), "k, s, v") == [("a", 5, "z"), ("b", 2, "y")]
+
+
 def test_a_table_of_many_files_is_looked_at_where_the_keys_are_and_nowhere_else(
     spark: SparkSession, target: Callable[[str], Table], batch: Batch, read: Any
 ) -> None:
