@@ -86,6 +86,15 @@ class Checkpoint:
         """Note that the ledger was told of all batches up to this one."""
         write_text(spark, f"{self.path}/recorded", str(batch))
 
+    def grown(self, spark: SparkSession) -> dict[str, int]:
+        """The files that changed after Spark noted them and before they were read: path to the time that was read."""
+        lines = read_lines(spark, f"{self.path}/grown.json")
+        return dict(json.loads(lines[0])) if lines else {}
+
+    def has_grown(self, spark: SparkSession, files: dict[str, int]) -> None:
+        """Note such files, beside those that were noted before."""
+        write_text(spark, f"{self.path}/grown.json", json.dumps({**self.grown(spark), **files}))
+
     def topics(self, spark: SparkSession) -> dict[str, str]:
         """The topics that are read, each with its own id; none where they were never noted."""
         lines = read_lines(spark, f"{self.path}/topics.json")

@@ -100,7 +100,8 @@ class FilesFeed:
         pending = checkpoint.pending(spark)
         # a batch that is still to be read takes its files as they are now
         open_files = checkpoint.files_of(spark, pending) if pending is not None else {}
-        read = {path: modified for path, (modified, _) in taken.items() if path not in open_files}
+        noted = {path: modified for path, (modified, _) in taken.items()} | checkpoint.grown(spark)
+        read = {path: modified for path, modified in noted.items() if path not in open_files}
         changed = [file.path for file in found if read.get(file.path, file.modified_ms) != file.modified_ms]
         if changed and self.source.on_changed == "fail":
             message = f"{len(changed)} files were rewritten after they were read, first {changed[0]}"
@@ -126,12 +127,16 @@ class FilesFeed:
         """The files of the batch, also those of zero bytes: of them Spark's source makes no row."""
         spark = batch.sparkSession
         found = entries(batch)
-        known = {file.path for file in found}
+        known = {file.path: file.modified_ms for file in found}
         announced = checkpoint.files_of(spark, number)
+        if grown := {path: at for path, at in known.items() if announced.get(path, at) != at}:
+            checkpoint.has_grown(spark, grown)
         span = self.span
         taken = {path: at for path, at in announced.items() if span is None or span.holds(at)}
         # of a length of none: one that was mended away since the batch was begun
-        lost = {path: 0 if (place := local(path)) is None or place.exists() else -1 for path in taken.keys() - known}
+        lost = {
+            path: 0 if (place := local(path)) is None or place.exists() else -1 for path in taken.keys() - known.keys()
+        }
         files = sorted([*found, *(FileEntry(path, taken[path], length) for path, length in lost.items())])
         inputs = {"files": [[file.path, file.modified_ms, file.bytes] for file in files]}
         now = datetime.now(UTC)

@@ -30,6 +30,7 @@ from lakehouse.errors import (
     SourceNotFoundError,
     TransformError,
 )
+from lakehouse.lake.checkpoint import Checkpoint
 from lakehouse.lake.place import Lake
 from lakehouse.publish.ledger import Event
 from lakehouse.runtime.journal import Journal
@@ -269,6 +270,26 @@ def test_a_rewritten_file_is_an_error_or_left_as_it_was_read(workshop):
         workshop.run("bronze")
     workshop.job("bronze", BRONZE.replace('orders"}', 'orders", on_changed: ignore}'))
     assert workshop.run("bronze").batches == 0
+
+
+def test_a_file_that_grew_after_it_was_announced_is_read_as_it_is_then_and_is_no_change_later(workshop, monkeypatch):
+    workshop.job(
+        "x", 'sources:\n  s: {kind: files, path: "${param:landing}/in"}\nwrite: {table: bronze.t, mode: append}\n'
+    )
+    path = workshop.land("in/1.csv", "k\na\n")
+    noted = Checkpoint.files
+
+    def older(checkpoint, spark):
+        # Spark lists a folder, notes what it found, and reads afterwards
+        return {one: (modified - 1000, batch) for one, (modified, batch) in noted(checkpoint, spark).items()}
+
+    monkeypatch.setattr(Checkpoint, "files", older)
+    assert workshop.run("x").rows.read == 1
+    assert workshop.run("x").rows.read == 0
+    path.write_text("k\na\nb\n")
+    os.utime(path, (1, 1))
+    with pytest.raises(FileChangedError):
+        workshop.run("x")
 
 
 def test_a_missing_folder_an_empty_one_and_a_missing_table_are_typed_errors(pipeline):
