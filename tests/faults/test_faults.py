@@ -18,11 +18,11 @@ SEED = int(os.environ.get("LAKEHOUSE_FAULTS_SEED", datetime.datetime.now(datetim
 
 
 def _of_the_day() -> list[str]:
-    """Four kills and errors in one mode."""
+    """Two kills and an error in one mode."""
     chance = random.Random(SEED)
     mode = chance.choice(MODES)
     kills, errors = ([one.name for one in some if mode in one.modes] for some in (KILLS, ERRORS))
-    return [f"{mode}: {name}" for name in (*chance.sample(kills, 3), *chance.sample(errors, 1))]
+    return [f"{mode}: {name}" for name in (*chance.sample(kills, 2), *chance.sample(errors, 1))]
 
 
 @pytest.fixture(scope="module")
