@@ -42,7 +42,7 @@ sources:
     kind: files
     path: landing
     max_files: 1
-    contract: {columns: {k: {type: long}, s: {type: long}, v: {type: string}}}
+    contract: {columns: {k: {type: bigint}, s: {type: bigint}, v: {type: string}}}
 write: {table: silver.cost, mode: scd1, keys: [k], sequence_by: s}
 """
 
