@@ -7,8 +7,7 @@ from typing import Any, NoReturn
 
 import click
 
-from lakehouse.cli.options import ENV, EXITS, JSON, LAKE, PARAM, end, workplace
-from lakehouse.errors import LakehouseError, first_line
+from lakehouse.cli.options import ENV, EXITS, JSON, LAKE, PARAM, Answer, answered, workplace
 
 
 @click.command(epilog=EXITS)
@@ -23,17 +22,16 @@ def resume(job: str, *, let_through: bool, as_json: bool, **where: Any) -> NoRet
 
     The next run judges such a batch again, unless it is let through.
     """
-    error: LakehouseError | None = None
-    answer: dict[str, Any] = {"job": job, "status": "failed"}
-    try:
+
+    def action() -> Answer:
         work = workplace(job, **where)
         from lakehouse.runtime.breaker import held_as
         from lakehouse.runtime.breaker import resume as end_hold
 
         hold = end_hold(work, let_through=let_through)
-        answer = {"job": work.job.job, "status": "resumed" if hold else "not held", "held": hold and asdict(hold)}
         what = f"{held_as(work.job.job, hold)}\nresumed" if hold else f"{work.job.job} is not held"
         click.echo(f"{what}; its next run takes the batch as it is" if hold and let_through else what)
-    except Exception as failure:
-        error = failure if isinstance(failure, LakehouseError) else LakehouseError(first_line(failure))
-    end([(answer, error)], as_json=as_json)
+        status = "resumed" if hold else "not held"
+        return {"job": work.job.job, "status": status, "held": hold and asdict(hold)}, None
+
+    answered({"job": job, "status": "failed"}, action, as_json=as_json)

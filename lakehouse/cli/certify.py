@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from lakehouse.cli.options import ENV, EXITS, JSON, LAKE, PARAM, end, parameters, workplace
-from lakehouse.errors import LakehouseError, first_line
+from lakehouse.cli.options import ENV, EXITS, JSON, LAKE, PARAM, Answer, answered, parameters, workplace
 
 if TYPE_CHECKING:
     from lakehouse.certify.trial import Trial
@@ -45,28 +44,25 @@ def certify(
     It runs in lakes of its own, on a copy of its newest input: the job's tables and checkpoint are not touched. Target,
     quarantine and ledger must be those of a run that nobody killed. A kill takes two starts of Spark, some 30 seconds.
     """
-    error: LakehouseError | None = None
-    answer: dict[str, Any] = {"job": job, "status": "failed", "trials": []}
 
     def say(trial: Trial) -> None:
         click.echo(f"{trial.verdict:<11} {trial.seconds:6.1f} s  {trial.point}")
         if trial.detail:
             click.echo(f"    {trial.detail}\n    its lake is kept: {trial.lake}")
 
-    try:
+    def action() -> Answer:
         work = workplace(job, env=env, lake=lake, params=params)
         from lakehouse.certify.trial import Wanted
         from lakehouse.certify.trial import certify as tried
 
         wanted = Wanted({"env": env, "params": parameters(params)}, **asked)
         found = tried(work, wanted, say=say)
-        answer, error = found.as_json(), found.error
         good = sum(trial.verdict == "converged" for trial in found.trials)
         left = f"; not compared, as every run differs: {', '.join(found.left_out)}" if found.left_out else ""
         click.echo(
             f"{found.job}: {good} of {len(found.trials)} kills over {found.batches} batches converged "
             f"(seed {found.seed}){left}"
         )
-    except Exception as failure:
-        error = failure if isinstance(failure, LakehouseError) else LakehouseError(first_line(failure))
-    end([(answer, error)], as_json=as_json)
+        return found.as_json(), found.error
+
+    answered({"job": job, "status": "failed", "trials": []}, action, as_json=as_json)

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from lakehouse.errors import ConfigError, LakehouseError
+from lakehouse.errors import ConfigError, LakehouseError, first_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from lakehouse.runtime.workplace import Workplace
+
+Answer = tuple[dict[str, Any], LakehouseError | None]
+"""What a command answers, and the error that is in it."""
 
 EXITS = """\b
 Exit codes:
@@ -32,7 +35,7 @@ PARAM = click.option(
 JSON = click.option("--json", "as_json", is_flag=True, help="End stdout with the result as one line of JSON.")
 
 
-def end(answers: Sequence[tuple[dict[str, Any], LakehouseError | None]], *, as_json: bool) -> NoReturn:
+def end(answers: Sequence[Answer], *, as_json: bool) -> NoReturn:
     """Say how it went, and end with the exit code of the worst error."""
     from lakehouse.runtime.result import told
 
@@ -43,6 +46,21 @@ def end(answers: Sequence[tuple[dict[str, Any], LakehouseError | None]], *, as_j
             click.echo(json.dumps({**answer, "error": told(error)}, default=str))
     sys.stdout.flush()
     raise SystemExit(max(error.exit_code if error else 0 for _, error in answers))
+
+
+def answered(failed: dict[str, Any], action: Callable[[], Answer], *, as_json: bool) -> NoReturn:
+    """Do what a command is for, say how it went, and end.
+
+    Args:
+        failed: what is answered where the action raises.
+        action: what is done; its answer, and the error that is in it.
+        as_json: end stdout with the answer as one line.
+    """
+    try:
+        answer = action()
+    except Exception as failure:
+        answer = failed, failure if isinstance(failure, LakehouseError) else LakehouseError(first_line(failure))
+    end([answer], as_json=as_json)
 
 
 def workplace(

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from lakehouse.cli.options import ENV, EXITS, JSON, LAKE, PARAM, end, parameters, workplace
-from lakehouse.errors import LakehouseError, first_line
+from lakehouse.cli.options import ENV, EXITS, JSON, LAKE, PARAM, Answer, answered, parameters, workplace
 
 if TYPE_CHECKING:
     from lakehouse.recovery import recover as recovering
@@ -35,13 +34,10 @@ def recover(job: str, *, dry_run: bool, as_json: bool, **where: Any) -> NoReturn
         for line in told(report):
             click.echo(line)
 
-    error: LakehouseError | None = None
-    answer: dict[str, Any] = {"job": job, "status": "failed", "why": []}
-    try:
-        answer = rebuilt(workplace(job, **where), dry_run=dry_run, say=say).as_json()
-    except Exception as failure:
-        error = failure if isinstance(failure, LakehouseError) else LakehouseError(first_line(failure))
-    end([({**answer, "dry_run": dry_run}, error)], as_json=as_json)
+    def action() -> Answer:
+        return {**rebuilt(workplace(job, **where), dry_run=dry_run, say=say).as_json(), "dry_run": dry_run}, None
+
+    answered({"job": job, "status": "failed", "why": [], "dry_run": dry_run}, action, as_json=as_json)
 
 
 @click.command(epilog=EXITS)
@@ -64,11 +60,8 @@ def undo(run_id: str, *, dry_run: bool, later: bool, as_json: bool, params: tupl
         for line in told(report):
             click.echo(line)
 
-    error: LakehouseError | None = None
-    answer: dict[str, Any] = {"run_id": run_id, "status": "failed", "undone": []}
-    try:
+    def action() -> Answer:
         report = undone(run_id, dry_run=dry_run, later=later, params=parameters(params), say=say, **where)
-        answer = report.as_json()
-    except Exception as failure:
-        error = failure if isinstance(failure, LakehouseError) else LakehouseError(first_line(failure))
-    end([({**answer, "dry_run": dry_run}, error)], as_json=as_json)
+        return {**report.as_json(), "dry_run": dry_run}, None
+
+    answered({"run_id": run_id, "status": "failed", "undone": [], "dry_run": dry_run}, action, as_json=as_json)

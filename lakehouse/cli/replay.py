@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import click
 
-from lakehouse.cli.options import ENV, EXITS, JSON, LAKE, PARAM, end, workplace
+from lakehouse.cli.options import ENV, EXITS, JSON, LAKE, PARAM, Answer, answered, end, workplace
 from lakehouse.errors import LakehouseError, first_line
 
 _DIFFERENT = 1
@@ -106,9 +106,7 @@ def replay(
     from lakehouse.runtime.progress import Progress
     from lakehouse.runtime.stop import told_by_signals
 
-    error: LakehouseError | None = None
-    answer: dict[str, Any] = {"job": job, "status": "failed", "dry_run": dry_run, "run": None}
-    try:
+    def action() -> Answer:
         part = span(begin, finish)
         work = workplace(job, **where)
         how: dict[str, Any] = {"into": into, "allow_missing": allow_missing, "dry_run": dry_run}
@@ -116,7 +114,6 @@ def replay(
             report = run_again(work, part, stop=stop, progress=Progress(), **how)
         for line in told(report):
             click.echo(line)
-        answer, error = report.as_json(), report.error
-    except Exception as failure:
-        error = failure if isinstance(failure, LakehouseError) else LakehouseError(first_line(failure))
-    end([(answer, error)], as_json=as_json)
+        return report.as_json(), report.error
+
+    answered({"job": job, "status": "failed", "dry_run": dry_run, "run": None}, action, as_json=as_json)

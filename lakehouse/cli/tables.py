@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from lakehouse.cli.options import ENV, EXITS, JSON, LAKE, PARAM, end, parameters
-from lakehouse.errors import LakehouseError, first_line
+from lakehouse.cli.options import ENV, EXITS, JSON, LAKE, PARAM, Answer, answered, parameters
 
 if TYPE_CHECKING:
     from lakehouse.runtime.maintain import Cared
@@ -43,15 +42,12 @@ def maintain(
         for line in cared_for(cared):
             click.echo(line)
 
-    error: LakehouseError | None = None
-    answer: dict[str, Any] = {"status": "failed", "dry_run": dry_run, "tables": []}
-    try:
+    def action() -> Answer:
         asked = plan(retain=retain, allow_short=allow_short, dry_run=dry_run)
         report = maintain(names, asked, env=env, lake=lake, say=say)
-        answer, error = report.as_json(), report.error
-    except Exception as failure:
-        error = failure if isinstance(failure, LakehouseError) else LakehouseError(first_line(failure))
-    end([(answer, error)], as_json=as_json)
+        return report.as_json(), report.error
+
+    answered({"status": "failed", "dry_run": dry_run, "tables": []}, action, as_json=as_json)
 
 
 @click.group()
@@ -99,14 +95,11 @@ def requeue(
     from lakehouse.runtime.requeue import requeue as run_again
     from lakehouse.runtime.requeue import writers
 
-    error: LakehouseError | None = None
-    answer: dict[str, Any] = {"table": table, "status": "failed", "dry_run": dry_run, "runs": []}
-    try:
+    def action() -> Answer:
         works = writers(table, env=env, lake=lake, params=parameters(params))
         report = run_again(works, where=where, dry_run=dry_run, progress=Progress)
         for line in requeued(report):
             click.echo(line)
-        answer, error = report.as_json(), report.error
-    except Exception as failure:
-        error = failure if isinstance(failure, LakehouseError) else LakehouseError(first_line(failure))
-    end([(answer, error)], as_json=as_json)
+        return report.as_json(), report.error
+
+    answered({"table": table, "status": "failed", "dry_run": dry_run, "runs": []}, action, as_json=as_json)

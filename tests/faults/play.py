@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from scripts.streams import Kafka
 from tests.faults.arena import Arena
-from tests.faults.faults import PAIRS
+from tests.faults.faults import PAIRS, Fault
 
 QUIET = {"log_level": 2}
 
@@ -50,6 +50,15 @@ def _topic(broker: Kafka) -> Callable[[Sequence[str]], str]:
     return produce
 
 
+def tried(fault: Fault, place: Arena) -> Exception | None:
+    """Why a fault does not end in the table that nothing had happened to; None where it does."""
+    try:
+        fault.play(place)
+    except Exception as error:
+        return error
+    return None
+
+
 def play(
     names: Sequence[str], seed: int, folder: Path, read: Callable[..., Any]
 ) -> Iterator[tuple[str, float, Exception | None]]:
@@ -65,9 +74,6 @@ def play(
                 print(f"skipped {mode}: {fault.name}: there is no {fault.needs}")
         with arena(folder, mode, seed, read) as place:
             for fault in possible:
-                began, wrong = time.monotonic(), None
-                try:
-                    fault.play(place)
-                except Exception as error:
-                    wrong = error
+                began = time.monotonic()
+                wrong = tried(fault, place)
                 yield f"{mode}: {fault.name}", time.monotonic() - began, wrong
