@@ -88,6 +88,11 @@ def environment(folder: Path, failpoints: Iterable[Failpoint] = (), *, trace: Pa
     return {**os.environ, **known, **traced}
 
 
+def is_killed(code: int) -> bool:
+    """Whether an exit code is that of a process which was ended as ``kill -9`` does."""
+    return code in (-signal.SIGKILL, 128 + signal.SIGKILL)
+
+
 def classes() -> Path:
     """The folder of the compiled file system; it is compiled where it was not yet.
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -20,7 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from lakehouse.certify.failing import environment
+from lakehouse.certify.failing import environment, is_killed
 from lakehouse.certify.fingerprint import fingerprints
 from lakehouse.certify.inputs import inputs
 from lakehouse.certify.points import one_of_each, points
@@ -238,7 +237,7 @@ def _trial(
     killed = bench.run(lake, point.failpoint)
     verdict: Verdict = "converged"
     detail = ""
-    if killed.code not in (-signal.SIGKILL, 128 + signal.SIGKILL):
+    if not is_killed(killed.code):
         verdict = "not reached"
     else:
         detail = bench.run(lake).fault

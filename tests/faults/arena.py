@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -15,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lakehouse.certify.failing import Failpoint, environment
+from lakehouse.certify.failing import Failpoint, environment, is_killed
 from tests.faults import records
 from tests.faults.records import Record
 
@@ -47,7 +46,7 @@ class Ended:
 
     @property
     def is_killed(self) -> bool:
-        return self.code in (-signal.SIGKILL, 128 + signal.SIGKILL)
+        return is_killed(self.code)
 
 
 class NotConvergedError(AssertionError):
