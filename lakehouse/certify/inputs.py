@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from lakehouse.errors import ConfigError, SourceEmptyError
 from lakehouse.lake.storage import local
+from lakehouse.spec.files import FilesSource
 from lakehouse.spec.kafka import AtOffsets, KafkaSource
-from lakehouse.spec.source import FilesSource
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

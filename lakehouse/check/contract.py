@@ -6,13 +6,12 @@ from dataclasses import dataclass, field
 from functools import reduce
 from typing import TYPE_CHECKING
 
-from pyspark.errors import AnalysisException, PySparkException
+from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
-from pyspark.sql.types import DataType
 
-from lakehouse.check.cast import exact
-from lakehouse.errors import ColumnMissingError, ConfigError, QualityGateError, first_line
-from lakehouse.lake.batch import CODE, MESSAGE, RAW, RECEIVED, SKIP, SOURCE, TOLD
+from lakehouse.check.columns import AS_RECEIVED, with_types
+from lakehouse.errors import ConfigError, QualityGateError, first_line
+from lakehouse.lake.batch import CODE, MESSAGE, RAW, RECEIVED, SKIP, SOURCE
 from lakehouse.lake.frame import as_json, col, counted
 from lakehouse.spec.contract import Contract
 
@@ -22,11 +21,9 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
     from lakehouse.lake.batch import Arrived
-    from lakehouse.spec.contract import Rule
+    from lakehouse.spec.rule import Rule
 
 REASONS, FATE = "__reasons", "__fate"
-_BESIDE = (RAW, CODE, MESSAGE, SKIP)
-_AS_RECEIVED = "__as_received"
 _ASIDE = {"record": "__record", "received": RECEIVED}
 """What quarantine takes of a row that has come in, and the column that it is in."""
 
@@ -96,7 +93,7 @@ def _with_received(rows: DataFrame) -> DataFrame:
     # one field at least, since to_json does not take an empty struct
     whole = F.struct(*received) if received else F.struct(F.lit(None).alias("nothing"))
     skip = {} if SKIP in rows.columns else {SKIP: F.lit(None).cast("string")}
-    return rows.withColumns({_AS_RECEIVED: whole, **skip})
+    return rows.withColumns({AS_RECEIVED: whole, **skip})
 
 
 def required(produced: DataFrame, missing: Mapping[str, Column], record: Sequence[str]) -> tuple[DataFrame, DataFrame]:
@@ -145,7 +142,7 @@ def judge(rows: DataFrame, contract: Contract | None, *, missing: str = "null") 
         ConfigError: Spark does not understand a rule, or a column cannot have its type.
     """
     contract, rows = contract or Contract(), _with_received(rows)
-    typed, faults = _typed(rows, contract, missing)
+    typed, faults = with_types(rows, contract, missing)
     whole = F.col(CODE).isNull() & F.col(SKIP).isNull()
     broken = [whole & F.coalesce(~_condition(typed, rule), F.lit(False)) for rule in contract.rules]
     # Spark Connect takes no empty list of columns
@@ -163,55 +160,9 @@ def judge(rows: DataFrame, contract: Contract | None, *, missing: str = "null") 
     # a row that is kept need not be carried as it was received, too
     aside = F.size(REASONS) > 0
     as_received = {name: F.when(aside, F.col(name)).alias(name) for name in (RECEIVED,) if name in rows.columns}
-    record = F.when(aside, F.coalesce(F.col(RAW), as_json(F.col(_AS_RECEIVED))))
+    record = F.when(aside, F.coalesce(F.col(RAW), as_json(F.col(AS_RECEIVED))))
     flagged = flagged.withColumns({FATE: fate, "__record": record, **as_received})
-    return flagged.drop(RAW, _AS_RECEIVED)
-
-
-def _typed(rows: DataFrame, contract: Contract, missing: str) -> tuple[DataFrame, list[Column]]:
-    """The rows with the contract's columns in their types, and what is wrong with them, as columns of the result."""
-    kinds: dict[str, DataType] = {field.name: field.dataType for field in rows.schema.fields}
-    received = [name for name in rows.columns if name != SOURCE and not name.startswith("__")]
-    spelled = {name.lower(): name for name in received}
-    lacking = [name for name in contract.columns if name.lower() not in spelled]
-    if lacking and missing == "error":
-        has = ", ".join(received)
-        message = f"the contract declares {', '.join(lacking)}, which the source does not have (it has {has})"
-        raise ColumnMissingError(message, hint="correct the name, or take it out of the contract")
-    values, kept_flags, faults = [], [], []
-    sound = F.col(CODE).isNull()
-    for index, (name, column) in enumerate(contract.columns.items()):
-        want = DataType.fromDDL(column.type)
-        kept = F.lit(True)
-        if name.lower() in spelled:
-            value, kept = _exact(rows, spelled[name.lower()], kinds[spelled[name.lower()]], want, name)
-        else:
-            value = F.lit(None).cast(want)
-        values.append(value.alias(name))
-        is_kept = F.lit(True)
-        if name.lower() in spelled and kinds[spelled[name.lower()]] != want:
-            kept_flags.append(kept.alias(f"__kept_{index}"))
-            is_kept = F.col(f"__kept_{index}")
-            faults.append(F.when(sound & ~is_kept, F.lit(f"CAST:{name}")))
-        if not column.nullable:
-            told = F.coalesce(F.array_contains(TOLD, name), F.lit(True)) if TOLD in rows.columns else F.lit(True)
-            faults.append(F.when(sound & is_kept & told & col(name).isNull(), F.lit(f"NULL_VALUE:{name}")))
-    declared = {name.lower() for name in contract.columns}
-    others = [col(name) for name in received if name.lower() not in declared]
-    beside = [name for name in (*_BESIDE, TOLD, RECEIVED) if name in rows.columns]
-    # the values first, as columns of their own: rules speak of the typed ones
-    typed = rows.select(*values, *others, SOURCE, *beside, _AS_RECEIVED, *kept_flags)
-    return typed, faults
-
-
-def _exact(rows: DataFrame, received: str, have: DataType, want: DataType, name: str) -> tuple[Column, Column]:
-    value, kept = exact(col(received), have, want, name)
-    try:
-        rows.select(value, kept)
-    except AnalysisException:
-        message = f"the contract declares {name} as {want.simpleString()}, and no {have.simpleString()} can become one"
-        raise ConfigError(message, hint="declare the type that the source has, and cast in transform()") from None
-    return value, kept
+    return flagged.drop(RAW, AS_RECEIVED)
 
 
 def _condition(typed: DataFrame, rule: Rule) -> Column:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
     from lakehouse.read.scan import Groups
-    from lakehouse.spec.source import CsvOptions, FilesSource
+    from lakehouse.spec.files import CsvOptions, FilesSource
 
 _LONGEST_HEADER = 4 * 1024 * 1024
 

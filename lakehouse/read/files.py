@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from lakehouse.read.feed import Span
     from lakehouse.read.scan import Scan
     from lakehouse.spec.contract import Contract
-    from lakehouse.spec.source import FileFormat, FilesSource
+    from lakehouse.spec.files import FileFormat, FilesSource
 
 _ENDINGS: dict[str, FileFormat] = {
     ".csv": "csv",

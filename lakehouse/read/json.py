@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
     from lakehouse.read.scan import Groups
-    from lakehouse.spec.source import FilesSource
+    from lakehouse.spec.files import FilesSource
 
 _MARK = "\ue0ff#"
 """Goes before a number while it passes through the parser; of Unicode's private area, so that no feed has it."""

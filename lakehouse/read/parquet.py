@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from lakehouse.read.scan import Groups
-    from lakehouse.spec.source import FilesSource
+    from lakehouse.spec.files import FilesSource
 
 
 def groups(spark: SparkSession, paths: Sequence[str], source: FilesSource) -> Groups:

@@ -20,8 +20,8 @@ from lakehouse.lake.storage import write_text
 from lakehouse.read.kafka import KafkaFeed, nothing_lost
 from lakehouse.runtime.feeds import feed_of
 from lakehouse.runtime.stream import owner
+from lakehouse.spec.files import FilesSource
 from lakehouse.spec.kafka import KafkaSource
-from lakehouse.spec.source import FilesSource
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -37,8 +37,8 @@ from lakehouse.runtime.journal import Journal
 from lakehouse.runtime.result import told as error_told
 from lakehouse.runtime.runner import execute
 from lakehouse.runtime.session import settled, start
+from lakehouse.spec.files import FilesSource
 from lakehouse.spec.kafka import AtOffsets, AtTime, KafkaSource
-from lakehouse.spec.source import FilesSource
 from lakehouse.write.commit import FAR_BACK
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ from lakehouse.read import kafka, tables
 from lakehouse.read.files import FilesFeed
 from lakehouse.read.kafka import KafkaFeed
 from lakehouse.read.tables import TableFeed
+from lakehouse.spec.files import FilesSource
 from lakehouse.spec.kafka import KafkaSource
-from lakehouse.spec.source import FilesSource, TableSource
+from lakehouse.spec.source import TableSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable

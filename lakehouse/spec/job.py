@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -10,8 +10,11 @@ from lakehouse.spec.base import FieldError, JobName, Spec
 from lakehouse.spec.failures import Breaker, Retry
 from lakehouse.spec.kafka import KafkaSource
 from lakehouse.spec.reference import ParameterText
-from lakehouse.spec.source import FilesSource, Source, TableSource
+from lakehouse.spec.source import Source, TableSource
 from lakehouse.spec.write import Write
+
+if TYPE_CHECKING:
+    from lakehouse.spec.files import FilesSource
 
 SourceName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from lakehouse.errors import ConfigError, InvalidConfigError, JobNotFoundError, Problem, TransformMismatchError
-from lakehouse.spec.contract import Contract, columns_of
+from lakehouse.spec.contract import Contract
 from lakehouse.spec.document import Document, Location, nearest, read_document, validate
 from lakehouse.spec.env import Env
 from lakehouse.spec.job import Job
+from lakehouse.spec.rule import columns_of
 
 
 @dataclass(frozen=True)

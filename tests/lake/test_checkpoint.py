@@ -11,7 +11,7 @@ from lakehouse.errors import CheckpointError
 from lakehouse.lake.checkpoint import Checkpoint
 from lakehouse.lake.storage import list_files
 from lakehouse.read.files import FilesFeed
-from lakehouse.spec.source import FilesSource
+from lakehouse.spec.files import FilesSource
 
 OWNER = {"job": "j", "source": "s", "target": "t"}
 

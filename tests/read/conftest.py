@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from lakehouse.lake.storage import list_files
 from lakehouse.read.files import read_files
-from lakehouse.spec.source import FilesSource
+from lakehouse.spec.files import FilesSource
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from lakehouse.spec.source import CsvOptions
+from lakehouse.spec.files import CsvOptions
 
 Read = Callable[..., Any]
 

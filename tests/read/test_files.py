@@ -15,7 +15,7 @@ from pyspark.sql import SparkSession
 from lakehouse.errors import FileChangedError, FileUnreadableError
 from lakehouse.lake.storage import FileEntry, list_files
 from lakehouse.read.files import columns_of_files, read_files
-from lakehouse.spec.source import FilesSource
+from lakehouse.spec.files import FilesSource
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 Read = Callable[..., Any]

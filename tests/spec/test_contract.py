@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from lakehouse.spec.contract import Column, Contract, Rule, columns_of
+from lakehouse.spec.column import Column
+from lakehouse.spec.contract import Contract
+from lakehouse.spec.rule import Rule, columns_of
 
 JOB = """\
 job: x
