@@ -93,7 +93,7 @@ MUTANTS = (
         "lakehouse/runtime/lock.py",
         "if not is_free:",
         "if is_free is None:",
-        _runs("a_runner_is_refused_while_the_java_of_another_goes_on"),
+        _runs("a_runner_waits_for_the_java_of_another_to_end_and_is_refused_while_it_goes_on"),
     ),
     Mutant(
         "null-safe key",

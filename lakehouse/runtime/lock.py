@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from lakehouse.lake.place import Lake
     from lakehouse.lake.table import Table
 
+JAVA_ENDS_WITHIN = 20.0
+"""Seconds for which the Java of a runner whose Python was killed is waited for: it sees that by itself, and ends."""
+
 
 @contextmanager
 def held(lake: Lake, job: str, spark: SparkSession | None = None) -> Iterator[bool]:
@@ -60,8 +63,13 @@ def _held_by_java(spark: SparkSession | None, path: Path, other: str) -> Iterato
     Both are locks of POSIX, and each sees the other. A disk that takes no such locks is no failure.
     """
     java = getattr(spark, "_jvm", None)
+    until = time.monotonic() + JAVA_ENDS_WITHIN
     with _java_file(java, path) if java else path.open("a") as file:
-        is_held, is_free = (_try_java if java else _try_python)(file)
+        while True:
+            is_held, is_free = (_try_java if java else _try_python)(file)
+            if is_free or time.monotonic() > until:
+                break
+            time.sleep(0.1)
         if not is_free:
             message = f"the Python of an earlier runner has ended, and its Java has not: {other}"
             raise LockedError(message, hint="wait for it to end, or end it")

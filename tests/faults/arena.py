@@ -49,6 +49,12 @@ class Ended:
         return is_killed(self.code)
 
 
+def _answers(lines: str) -> list[dict[str, Any]]:
+    """The lines of JSON that commands printed."""
+    told = (json.loads(line) for line in lines.splitlines() if line.startswith("{"))
+    return [one for one in told if not one.keys() & {"exit", "ended"}]
+
+
 class NotConvergedError(AssertionError):
     """What a lake holds is not what it must."""
 
@@ -64,6 +70,7 @@ class Arena:
     broker: Any = None
     produced: list[Record] = field(default_factory=list)
     _topic: str = ""
+    _steady: subprocess.Popen[str] | None = None
 
     @property
     def lake(self) -> Path:
@@ -90,6 +97,7 @@ class Arena:
             source = f"{{{kafka}, max_records: {records.ROWS + 3}, value: {{format: csv}}, {_CONTRACT}}}"
         job = f"job: x\nabout: For faults.\nsources:\n  s: {source}\nwrite: {{table: silver.t, {_WRITES[self.mode]}}}\n"
         (self.folder / "conf/x.yaml").write_text(job)
+        # not in the steady one: the copies of this lake would say that it is still at work in them
         first = self.process([["run", "x", "--json"]])
         if first.code:
             raise NotConvergedError(first.told)
@@ -131,14 +139,25 @@ class Arena:
         self, commands: Sequence[Sequence[str]], *failpoints: Failpoint, environ: Mapping[str, str] | None = None
     ) -> subprocess.Popen[str]:
         """Start commands in a process of their own."""
+        return self._started(json.dumps(commands), failpoints, environ)
+
+    def _started(
+        self, told: str, failpoints: Sequence[Failpoint] = (), environ: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[str]:
         place = self.folder / f"process-{time.monotonic_ns()}"
         place.mkdir()
         known = environment(place, failpoints) | {"PYTHONPATH": str(ROOT)} | dict(environ or {})
-        out, err = (place / "out").open("w"), (place / "err").open("w")
-        command = [sys.executable, "-m", "tests.faults.process", json.dumps(commands)]
-        with out, err:
+        command = [sys.executable, "-m", "tests.faults.process", told]
+        with (place / "out").open("w") as out, (place / "err").open("w") as err:
             begun = subprocess.Popen(
-                command, env=known, cwd=self.folder, stdout=out, stderr=err, start_new_session=True
+                command,
+                env=known,
+                cwd=self.folder,
+                stdin=subprocess.PIPE if told == "-" else subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                text=True,
+                start_new_session=True,
             )
         begun.place = place  # type: ignore[attr-defined]
         return begun
@@ -148,11 +167,35 @@ class Arena:
         """Wait for a process."""
         code = begun.wait(patience)
         place: Path = begun.place  # type: ignore[attr-defined]
-        lines = (place / "out").read_text().splitlines()
-        answers = [json.loads(line) for line in lines if line.startswith("{") and '"exit"' not in line]
+        answers = _answers((place / "out").read_text())
         told = (place / "err").read_text()
         shutil.rmtree(place)
         return Ended(code, answers, told)
+
+    def steadily(self, commands: Sequence[Sequence[str]], patience: float = 600) -> Ended:
+        """Run commands where nothing fails, in a process that goes on to the next ones."""
+        if self._steady is None or self._steady.poll() is not None:
+            self._steady = self._started("-")
+        steady = self._steady
+        place: Path = steady.place  # type: ignore[attr-defined]
+        out, err = ((place / name).stat().st_size for name in ("out", "err"))
+        assert steady.stdin
+        print(json.dumps(commands), file=steady.stdin, flush=True)
+        end = time.monotonic() + patience
+        while True:
+            lines = (place / "out").read_text()[out:]
+            told = (place / "err").read_text()[err:]
+            if found := re.search(r'^\{"ended": (\d+)\}$', lines, re.MULTILINE):
+                return Ended(int(found[1]), _answers(lines), told)
+            if steady.poll() is not None or time.monotonic() > end:
+                raise NotConvergedError(f"a process in which nothing failed came to no end: {told[-2000:]}")
+            time.sleep(0.05)
+
+    def close(self) -> None:
+        """End what was started."""
+        if self._steady is not None and self._steady.stdin:
+            self._steady.stdin.close()
+            self._steady.wait(60)
 
     def settle(self, *before: Sequence[str]) -> None:
         """Run the job with nothing failing, twice: the second run may not change anything. Then look.
@@ -160,7 +203,7 @@ class Arena:
         Raises:
             NotConvergedError: the lake is not what it must be.
         """
-        ended = self.process([*before, ["run", "x", "--json"], ["run", "x", "--json"]])
+        ended = self.steadily([*before, ["run", "x", "--json"], ["run", "x", "--json"]])
         if ended.code:
             raise NotConvergedError(f"the run after the fault ended with {ended.code}: {ended.told[-2000:]}")
         again = ended.answers[-1]

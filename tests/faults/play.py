@@ -24,13 +24,11 @@ def arena(folder: Path, mode: str, seed: int, read: Callable[..., Any]) -> Itera
     """The arena of a mode, with a broker of its own where it needs one."""
     made = Arena(folder / mode, mode, seed, read)
     made.folder.mkdir(parents=True)
-    if mode != "kafka":
-        made.build()
-        yield made
-        return
-    with Kafka(folder / "broker") as broker:
-        made.broker = broker
-        made.build(_topic(broker))
+    with contextlib.ExitStack() as stack:
+        stack.callback(made.close)
+        if mode == "kafka":
+            made.broker = stack.enter_context(Kafka(folder / "broker"))
+        made.build(_topic(made.broker) if made.broker else None)
         yield made
 
 

@@ -1,7 +1,8 @@
 """Commands of ``lakehouse`` one after the other in one process, on the failing file system: ``process.py '[["run", "x"]]'``.
 
 ``["sql", TEXT]`` is a statement of Spark's. Each command's last line of JSON is printed, then its exit code; the process
-ends with the greatest.
+ends with the greatest. With ``-`` it takes such lists from its input, a line each, and after each prints the greatest:
+a start of Spark takes longer than the commands.
 """
 
 from __future__ import annotations
@@ -28,10 +29,25 @@ def done(command: list[str]) -> int:
         return int(ended.code or 0)
 
 
-if __name__ == "__main__":
-    fail_in_python()
+def all_done(commands: list[list[str]]) -> int:
     codes = []
-    for one in json.loads(sys.argv[1]):
+    for one in commands:
         codes.append(done(one))
         print(json.dumps({"exit": codes[-1], "command": one}), flush=True)
-    sys.exit(max(codes))
+    return max(codes)
+
+
+def forget() -> None:
+    """What Delta remembers of tables, which others have put in their place since."""
+    from lakehouse.runtime.session import start
+
+    start("faults", {})._jvm.org.apache.spark.sql.delta.DeltaLog.clearCache()
+
+
+if __name__ == "__main__":
+    fail_in_python()
+    if sys.argv[1] != "-":
+        sys.exit(all_done(json.loads(sys.argv[1])))
+    for line in sys.stdin:
+        forget()
+        print(json.dumps({"ended": all_done(json.loads(line))}), flush=True)

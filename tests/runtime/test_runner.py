@@ -380,7 +380,7 @@ with open(sys.argv[1], "a") as file:
 """
 
 
-def test_a_runner_is_refused_while_the_java_of_another_goes_on(workshop):
+def test_a_runner_waits_for_the_java_of_another_to_end_and_is_refused_while_it_goes_on(workshop, monkeypatch):
     workshop.job("bronze", BRONZE)
     workshop.land("orders/1.csv", "id\n1\n")
     assert workshop.run("bronze").rows.inserted == 1
@@ -393,10 +393,12 @@ def test_a_runner_is_refused_while_the_java_of_another_goes_on(workshop):
         assert not alone
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout.readline() == b"holding\n"
-        with pytest.raises(LockedError, match="its Java has not"):
-            workshop.run("bronze")
-        other.communicate()
-    assert workshop.run("bronze").batches == 0
+        with monkeypatch.context() as patched:
+            patched.setattr("lakehouse.runtime.lock.JAVA_ENDS_WITHIN", 0.3)
+            with pytest.raises(LockedError, match="its Java has not"):
+                workshop.run("bronze")
+        threading.Timer(1, other.stdin.close).start()
+        assert workshop.run("bronze").batches == 0
 
 
 def test_only_the_first_batch_of_a_run_asks_delta_for_its_transactions(workshop):
