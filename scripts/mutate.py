@@ -45,6 +45,18 @@ def _runs(*names: str) -> tuple[str, ...]:
     return tuple(f"tests/runtime/test_runner.py::test_{name}" for name in names)
 
 
+def _breaker(name: str) -> tuple[str, ...]:
+    return (f"tests/runtime/test_breaker.py::test_{name}",)
+
+
+def _attempts(name: str) -> tuple[str, ...]:
+    return (f"tests/runtime/test_attempts.py::test_{name}",)
+
+
+def _requeue(name: str) -> tuple[str, ...]:
+    return (f"tests/streams/test_requeue.py::test_{name}",)
+
+
 def _recovery(name: str) -> tuple[str, ...]:
     return (f"tests/recovery/test_{name}",)
 
@@ -349,6 +361,118 @@ MUTANTS = (
         "if last < at or _read_up_to(offset) >= first:",
         "if last < at or first >= 0:",
         _recovery("undo.py::test_a_run_that_others_build_on_is_undone_with_them_or_not_at_all"),
+    ),
+    Mutant(
+        "recovery: what a failed rebuild did is no history",
+        "lakehouse/recovery/history.py",
+        "if REBUILT not in row.path or row.stream in swapped",
+        "if row.path is not None",
+        _recovery("recover.py::test_a_rebuild_that_failed_is_no_history_of_the_table"),
+    ),
+    Mutant(
+        "undo: what others build on is refused",
+        "lakehouse/recovery/undo.py",
+        "if others and not later:",
+        "if others and later:",
+        _recovery("undo.py::test_a_run_that_others_build_on_is_undone_with_them_or_not_at_all"),
+    ),
+    Mutant(
+        "undo: rows that were changed by hand are in its way",
+        "lakehouse/recovery/undo.py",
+        'elif one.note.get("step") != MAINTAIN:',
+        "elif False:",
+        _recovery("undo.py::test_what_nobodys_run_changed_or_a_vacuum_took_is_not_undone_and_the_job_goes_on"),
+    ),
+    Mutant(
+        "undo: what was decided is done by the next run",
+        "lakehouse/runtime/runner.py",
+        "    setback.finish(spark, work)\n    batches(journal, done)",
+        "    batches(journal, done)",
+        _recovery("undo.py::test_an_undo_that_was_killed_anywhere_is_finished_by_the_next_run_and_recover_knows_of_it"),
+    ),
+    Mutant(
+        "files: one that grew after it was announced is no change later",
+        "lakehouse/read/files.py",
+        "checkpoint.has_grown(spark, grown)",
+        "dict(grown)",
+        _runs("a_file_that_grew_after_it_was_announced_is_read_as_it_is_then_and_is_no_change_later"),
+    ),
+    Mutant(
+        "breaker: failures in a row hold the job",
+        "lakehouse/runtime/breaker.py",
+        "if limits.max_failures is None or failures < limits.max_failures:",
+        "if limits.max_failures is None or failures:",
+        _breaker("the_last_of_so_many_failures_in_a_row_holds_the_job"),
+    ),
+    Mutant(
+        "breaker: what may pass by itself is not counted",
+        "lakehouse/runtime/breaker.py",
+        "if before.hold or not _counts(type(error)):",
+        "if before.hold:",
+        _breaker("what_may_pass_and_what_is_not_the_jobs_fault_is_not_counted"),
+    ),
+    Mutant(
+        "breaker: a job that is held does not run",
+        "lakehouse/runtime/runner.py",
+        "refuse(job.job, before)",
+        "noted(job.job, before)",
+        _breaker("a_job_that_fails_again_and_again_is_held_until_it_is_resumed"),
+    ),
+    Mutant(
+        "breaker: a batch that is mostly put aside is not written",
+        "lakehouse/runtime/breaker.py",
+        "if most is not None and aside > most * of:",
+        "if most is not None and aside > of:",
+        _breaker("a_batch_that_is_put_aside_for_the_most_part_is_held_with_nothing_of_it_written"),
+    ),
+    Mutant(
+        "breaker: a batch that changes too much of the table is not written",
+        "lakehouse/runtime/breaker.py",
+        "if there and changed > most * there:",
+        "if there and changed < 0:",
+        _breaker("a_batch_that_changes_too_much_of_the_table_is_held_also_where_the_ledger_was_not_told"),
+    ),
+    Mutant(
+        "writers: S3 without put-if-absent is refused",
+        "lakehouse/lake/place.py",
+        "if spark.conf.get(setting, None) != _PUT_IF_ABSENT:",
+        "if False:",
+        _breaker("a_lake_on_s3_is_refused_where_two_writers_may_overwrite_each_other"),
+    ),
+    Mutant(
+        "retry: what will not pass by itself is not tried again",
+        "lakehouse/runtime/attempts.py",
+        "error.retryable and not isinstance(error, LockedError)",
+        "True",
+        _attempts("what_will_not_pass_by_itself_is_raised_at_once"),
+    ),
+    Mutant(
+        "retry: there is a last attempt",
+        "lakehouse/runtime/attempts.py",
+        "return min(retry.max_attempts, 2) if isinstance(error, _ONCE) else retry.max_attempts",
+        "return retry.max_attempts",
+        _attempts("a_changed_table_and_a_second_runner_are_met_with_one_more_attempt"),
+    ),
+    Mutant(
+        "retry: a batch that came through begins the count anew",
+        "lakehouse/runtime/attempts.py",
+        "attempt.retry_state.attempt_number = 1",
+        "pass",
+        _attempts("a_batch_that_came_through_begins_the_count_anew"),
+    ),
+    Mutant(
+        "requeue: what was interrupted and reached the target is not done again",
+        "lakehouse/runtime/requeue.py",
+        "if made is None and not is_told:",
+        "if True:",
+        _requeue("a_requeue_that_is_killed_anywhere_is_settled_by_the_next_one"),
+    ),
+    Mutant(
+        "requeue: rows of a batch that is not ended are left to the job",
+        "lakehouse/runtime/requeue.py",
+        "if pending is not None:",
+        "if False:",
+        _requeue("rows_of_a_batch_that_is_not_ended_are_left_to_the_job"),
     ),
 )
 

@@ -39,13 +39,22 @@ def workshop(spark: SparkSession, tmp_path: Path) -> Workshop:
     return Workshop(spark, project / "lake", project)
 
 
-def pytest_collection_modifyitems(items):
-    """The tests of the README come last: what they wait for runs beside the others."""
-    items.sort(key=lambda item: item.path.name == "test_readme.py")
+SLOW = ("test_readme.py", "test_undo.py", "test_replay.py", "test_recovery.py", "test_writers.py", "test_faults.py")
+"""Files that take minutes: of two workers none should be left with one of them at the end."""
+
+
+def pytest_collection_modifyitems(config, items):
+    """With workers the slowest files come first; without, the README's come last: what they wait for runs beside all."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: item.path.name not in SLOW)
+    else:
+        items.sort(key=lambda item: item.path.name == "test_readme.py")
 
 
 def pytest_collection_finish(session):
-    """Start the README's commands, if a test asks for them."""
+    """Start the README's commands, if a test asks for them; a worker does so when it comes to them."""
+    if hasattr(session.config, "workerinput"):
+        return
     modules = {item.module for item in session.items if item.path.name == "test_readme.py"}
     if not session.config.option.collectonly:
         for module in modules:

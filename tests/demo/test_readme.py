@@ -50,6 +50,8 @@ class Readme(threading.Thread):
 
 @pytest.fixture(scope="module")
 def readme(request):
+    if README_KEY not in request.config.stash:
+        begin(request.config)
     runner = request.config.stash[README_KEY]
     runner.join()
     return runner.ended

@@ -252,9 +252,12 @@ class Arena:
         return found
 
     def _balanced(self, good: int, bad: int) -> None:
-        """The ledger tells of every batch once, and of every record once."""
-        told = self.read(self.lake / "ops/runs", "event, stream, batch, read, quarantined, status")
-        batches = [row for row in told if row[0] == "batch"]
+        """The ledger tells of every batch once, and of every record once, but for what was undone."""
+        told, undone = (
+            self.read(self.lake / "ops/runs", "event, stream, batch, read, quarantined, run_id"),
+            self.undone(),
+        )
+        batches = [row for row in told if row[0] == "batch" and row[5] not in undone]
         if double := [batch for batch, count in Counter(row[1:3] for row in batches).items() if count > 1]:
             raise NotConvergedError(f"the ledger tells more than once of {double}")
         read, aside = sum(row[3] for row in batches), sum(row[4] for row in batches)
@@ -262,6 +265,10 @@ class Arena:
             raise NotConvergedError(
                 f"the ledger tells of {read} read and {aside} quarantined, not {good + bad} and {bad}"
             )
+
+    def undone(self) -> set[str]:
+        """The runs that were undone, as the ledger tells."""
+        return {run_id for event, run_id in self.read(self.lake / "ops/runs", "event, run_id") if event == "undo"}
 
     def failures(self) -> list[str]:
         """The errors of the runs that the ledger has as failed."""

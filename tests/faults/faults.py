@@ -214,7 +214,25 @@ def _broker(how: str) -> Callable[[Arena], None]:
     return play
 
 
+def _restore(moment: Literal["before", "after"]) -> Callable[[Arena], None]:
+    """An undo is killed at the commit that restores the target: the next run does the rest of it, and all once more."""
+
+    def play(arena: Arena) -> None:
+        ran = arena.steadily([RUN]).answers[-1]
+        kill = Failpoint("rename", moment, "kill", f"{TARGET}{_LOG}{_NAME}")
+        ended = arena.process([["undo", ran["run_id"]]], kill)
+        if not ended.is_killed:
+            raise NotConvergedError(f"the undo was to be killed, and ended with {ended.code}: {ended.told[-2000:]}")
+        arena.settle()
+        if ran["run_id"] not in arena.undone():
+            raise NotConvergedError("the ledger does not tell of the undo")
+
+    return play
+
+
 SCENARIOS = (
+    Fault("kill before the restore of an undo", does=_restore("before")),
+    Fault("kill after the restore of an undo", does=_restore("after")),
     Fault("a file grows while it is read", does=_grows, modes=tuple(mode for mode in FILES if mode != "snapshot")),
     Fault("two runners on one checkpoint", does=_two_runners),
     Fault("the clock is two hours ahead", does=_clock("+2h"), needs=FAKETIME),
