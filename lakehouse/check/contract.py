@@ -79,7 +79,8 @@ def check(
     asked = beside.asking(known)
     is_judged = arrived.judged and is_judged_alone(known)
     judged = arrived.rows if is_judged else judge(arrived.rows, known, missing=missing, beside=beside)
-    kept, counts = _evaluated(judged, asked, beside, arrived.skips)
+    # evaluated once, by the first that asks for it
+    kept, counts = counted(judged.localCheckpoint(eager=False), asked, beside, skips=arrived.skips)
     bad_files = len(arrived.bad_files)
     accepted = kept.where(f"({asked.fate()}) = 'accept'").select(
         [col(name) for name in kept.columns if not name.startswith("__")]
@@ -176,26 +177,23 @@ def judge(
     return flagged.withColumns({_RECORD: F.when(aside, record), **as_received}).drop(RAW, AS_RECEIVED)
 
 
-def _evaluated(
-    judged: DataFrame, asked: Asked, beside: Beside, skips: Sequence[str]
+def counted(
+    judged: DataFrame, asked: Asked, beside: Beside, *, skips: Sequence[str] = ()
 ) -> tuple[DataFrame, Mapping[str, Any]]:
-    """The rows, evaluated once, and all that is counted of them.
+    """The rows with what other rows say of them, and all that is counted of them.
 
     Raises:
         ConfigError: a rule fails on some row.
     """
-    kept = judged.localCheckpoint(eager=False)
     with _told(asked):
-        kept = compared(kept, asked, beside)
-        rows = asked.computed(kept)
-        return kept, rows.agg(*map(F.expr, _counted(asked, skips))).collect()[0].asDict()
+        rows = compared(judged, asked, beside)
+        return rows, asked.computed(rows).agg(*map(F.expr, _counted(asked, skips))).collect()[0].asDict()
 
 
 def _counted(asked: Asked, skips: Sequence[str]) -> list[str]:
     """What is counted of a batch, as SQL: fates, faults, and of each rule what it judged and what broke it."""
     fate, contract = asked.fate(), asked.contract
     fates = {"kept": "accept", "quarantined": "quarantine", "dropped": "drop"}
-    goes_on = f"({asked.fate(contract.of_rows)}) = 'accept'"
     wanted = ["count(*) AS read", f"count_if({asked.whole}) AS whole", f"count_if({CODE} IS NOT NULL) AS unreadable"]
     wanted += [f"count_if(({fate}) = '{value}') AS {name}" for name, value in fates.items()]
     wanted += [f"count_if({SKIP} = {literal(reason)}) AS skip_{index}" for index, reason in enumerate(skips)]
@@ -205,13 +203,13 @@ def _counted(asked: Asked, skips: Sequence[str]) -> list[str]:
         f"- length({FAULTS}) ELSE 0 END), 0) AS {code}"
         for code in ("NULL_VALUE", "CAST")
     ]
-    wanted += [f"count_if({goes_on}) AS gone_on"] if contract.of_others else []
+    wanted += [f"count_if({asked.goes_on}) AS gone_on"] if contract.of_others else []
     for index, rule in enumerate(contract.rules):
         if rule in contract.of_all:
             wanted += asked.together(index, rule, f"{asked.whole} AND ({fate}) = 'accept'")
             continue
         wanted.append(f"count_if({asked.breaks(index)}) AS broken_{index}")
-        of = goes_on if rule in contract.of_others else asked.whole
+        of = asked.goes_on if rule in contract.of_others else asked.whole
         wanted += [f"count_if({of}{asked.only(rule)}) AS judged_{index}"] if rule.only else []
     return wanted
 

@@ -64,12 +64,13 @@ def is_iban(text: Column) -> Column:
 
 def is_iso_date(text: Column) -> Column:
     """A day that there is, as ``2026-02-28``: ISO 8601."""
-    return text.rlike(_DATE) & text.try_cast("date").isNotNull()
+    return F.when(text.rlike(_DATE), text.try_cast("date").isNotNull()).when(text.isNotNull(), F.lit(False))
 
 
 def is_iso_timestamp(text: Column) -> Column:
     """A time that there is, as ``2026-02-28T13:05:00Z``: ISO 8601."""
-    return text.rlike(_TIMESTAMP) & F.substr(text, F.lit(1), F.lit(26)).try_cast("timestamp").isNotNull()
+    there_is = F.substr(text, F.lit(1), F.lit(19)).try_cast("timestamp").isNotNull()
+    return F.when(text.rlike(_TIMESTAMP), there_is).when(text.isNotNull(), F.lit(False))
 
 
 def is_currency(text: Column) -> Column:

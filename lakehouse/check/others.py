@@ -60,11 +60,10 @@ def compared(rows: DataFrame, asked: Asked, beside: Beside) -> DataFrame:
     Raises:
         ConfigError: a rule names a column that the other table has not, or one of another type.
     """
-    goes_on = f"({asked.fate(asked.contract.of_rows)}) = 'accept'"
     for index, rule in enumerate(asked.contract.rules):
         if not isinstance(rule.asks, UniqueCheck | ReferenceCheck):
             continue
-        which = f"{goes_on}{asked.only(rule)}"
+        which = f"{asked.goes_on}{asked.only(rule)}"
         judged = asked.computed(rows, [rule]).where(which)
         try:
             broken = _broken(judged, rule, beside)

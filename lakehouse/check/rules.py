@@ -40,12 +40,13 @@ class Asked:
     """The rules of a contract, and how they are asked.
 
     ``at`` is when; None: Spark's own time, which a stream fixes itself. ``of_events``: some rows are no more than the
-    key of what is deleted.
+    key of what is deleted. ``stays``: whatever is wrong with a row, it is where it is.
     """
 
     contract: Contract
     at: datetime | None = None
     of_events: bool = False
+    stays: bool = False
 
     @property
     def whole(self) -> str:
@@ -76,12 +77,19 @@ class Asked:
 
     def fate(self, rules: Sequence[Rule] | None = None) -> str:
         """What becomes of a row by some of the rules; by all of them where none are named."""
+        if self.stays:
+            return "'accept'"
         rules = self.contract.rules if rules is None else rules
         aside, drop = ([rule for rule in rules if rule.on_fail == fate] for fate in ("quarantine", "drop"))
         return (
             f"CASE WHEN {FAULTS} <> '' OR {self.breaks_one(aside)} THEN 'quarantine' "
             f"WHEN {SKIP} IS NOT NULL OR {self.breaks_one(drop)} THEN 'drop' ELSE 'accept' END"
         )
+
+    @property
+    def goes_on(self) -> str:
+        """Which rows go on, as far as each tells by itself; those are held against others."""
+        return f"{self.whole} AND ({self.fate(self.contract.of_rows)}) = 'accept'"
 
     def reasons(self) -> str:
         """Everything that is wrong with a row, for one that is put aside."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def quality_of(contract: Contract, counts: Mapping[str, Any], *, where: str, bad_files: int = 0) -> Quality:
     """What each rule came to, and what the columns did: in upper case, as the codes in quarantine."""
     whole, found = counts["whole"], []
-    if "unreadable" in counts:
+    if where not in ("write", "table"):
         unreadable = counts["unreadable"] + bad_files
         found.append(Judgement("RECORD", "accuracy", "error", whole + unreadable, unreadable))
     needed = sum(not column.nullable for column in contract.columns.values())
@@ -40,8 +40,8 @@ def _of(rule: Rule, index: int, contract: Contract, counts: Mapping[str, Any]) -
     return counts.get(f"judged_{index}", judged), counts[f"broken_{index}"]
 
 
-def gate(contract: Contract, quality: Quality, counts: Mapping[str, Any]) -> None:
-    """Hold what was found against the contract's gates.
+def gate(contract: Contract, quality: Quality, counts: Mapping[str, Any], *, so: str = "nothing was written") -> None:
+    """Hold what was found against the contract's gates; ``so``: what it means that one is broken.
 
     Raises:
         QualityGateError: a rule with ``on_fail: fail`` was broken, one was by more than ``at_most``, or the score is
@@ -55,9 +55,7 @@ def gate(contract: Contract, quality: Quality, counts: Mapping[str, Any]) -> Non
         by = ", ".join(f"{name} {score:.2%}" for name, score in quality.by_dimension().items())
         failed.append(f"min_score: {contract.min_score}: the score is {quality.score:.4%} ({by})")
     if failed:
-        message = f"rules with on_fail: fail were broken, nothing was written: {'; '.join(failed)}"
-        if all("min_score" in one or "at_most" in one for one in failed):
-            message = f"more was broken than the contract allows, nothing was written: {'; '.join(failed)}"
+        message = f"more is broken than the contract allows, {so}: {'; '.join(failed)}"
         raise QualityGateError(message, hint="mend the data at its source, or change the rule", quality=quality)
 
 

@@ -12,7 +12,7 @@ _SCALARS = """
 abs acos acosh add_months aggregate array array_append array_compact array_contains array_distinct array_except
 array_insert array_intersect array_join array_max array_min array_position array_prepend array_remove array_repeat
 array_size array_sort array_union arrays_overlap arrays_zip ascii asin asinh atan atan2 atanh base64 bigint bin
-binary bit_count bit_get bit_length bool boolean bround btrim cardinality cast cbrt ceil ceiling char char_length
+binary bit_count bit_get bit_length boolean bround btrim cardinality cast cbrt ceil ceiling char char_length
 character_length chr coalesce collation concat concat_ws contains conv convert_timezone cos cosh cot crc32 csc date
 date_add date_diff date_format date_from_unix_date date_part date_sub date_trunc dateadd datediff datepart day
 dayname dayofmonth dayofweek dayofyear decimal degrees double e element_at elt encode decode endswith equal_null

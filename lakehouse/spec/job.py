@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, StringConstraints, model_validator
 
 from lakehouse.spec.base import FieldError, JobName, Spec
-from lakehouse.spec.expression import ReferenceCheck, UniqueCheck
+from lakehouse.spec.expression import ReferenceCheck, UniqueCheck, asks_time
 from lakehouse.spec.failures import Breaker, Retry
 from lakehouse.spec.kafka import KafkaSource
 from lakehouse.spec.reference import ParameterText
@@ -130,6 +130,12 @@ class Job(Spec):
         }
         found["write", "contract"] = self.write.contract
         return {at: contract for at, contract in found.items() if contract}
+
+    @property
+    def asks_time(self) -> bool:
+        """Whether a rule asks what time it is."""
+        rules = [rule for contract in self.contracts.values() for rule in contract.rules]
+        return any(asks_time(text) for rule in rules for text in (rule.check, rule.where) if text)
 
     @property
     def references(self) -> list[str]:
