@@ -33,7 +33,7 @@ LakehouseError
 ├── RecoveryError              exit 1   what was asked for cannot be recovered, undone, replayed or compared
 │   └── BuiltUponError                  later runs build on what was to be undone
 ├── ImbalanceError             exit 1   the counts of a batch do not add up, or differ from the commit
-├── QualityGateError           exit 3   a rule with `on_fail: fail` was broken
+├── QualityGateError           exit 3   too much of a contract is broken: `on_fail: fail`, `at_most`, `min_score`
 │   └── DeleteGuardError                a snapshot would delete too much
 ├── LockedError                exit 4   another runner holds the job                         retryable
 └── HeldError                  exit 4   the job's circuit breaker is open, until `lakehouse resume`
@@ -355,10 +355,18 @@ class ImbalanceError(LakehouseError):
 
 
 class QualityGateError(LakehouseError):
-    """A rule with ``on_fail: fail`` was broken."""
+    """Too much of a contract is broken: a rule with ``on_fail: fail``, ``at_most`` or ``min_score``.
+
+    Attributes:
+        quality: what was found (a ``lakehouse.lake.quality.Quality``); None where it is no contract that says so.
+    """
 
     code = "QUALITY_GATE"
     exit_code = 3
+
+    def __init__(self, message: str, *, hint: str = "", quality: object | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.quality = quality
 
 
 class DeleteGuardError(QualityGateError):

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import reduce
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
 
 from lakehouse.check.columns import AS_RECEIVED, with_types
-from lakehouse.errors import ConfigError, QualityGateError, first_line
+from lakehouse.check.others import Beside, compared
+from lakehouse.check.rules import BETWEEN, FAULTS, failing, with_broken
+from lakehouse.check.score import gate, quality_of
+from lakehouse.errors import ConfigError, first_line
 from lakehouse.lake.batch import CODE, MESSAGE, RAW, RECEIVED, SKIP, SOURCE
-from lakehouse.lake.frame import as_json, col, counted
+from lakehouse.lake.frame import as_json, col, literal
 from lakehouse.spec.contract import Contract
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from pyspark.sql import Column, DataFrame
 
+    from lakehouse.check.rules import Asked
     from lakehouse.lake.batch import Arrived
-    from lakehouse.spec.rule import Rule
+    from lakehouse.lake.quality import Quality
 
-REASONS, FATE = "__reasons", "__fate"
-_ASIDE = {"record": "__record", "received": RECEIVED}
-"""What quarantine takes of a row that has come in, and the column that it is in."""
+REASONS = "__reasons"
+_RECORD = "__record"
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Checked:
     """The rows of a batch by what becomes of them; the three counts add up to what was read.
 
     ``accepted`` holds the typed columns and ``_source``; ``rejected`` holds ``record, source, code, reasons, message``.
-    ``broken`` counts the rows that broke each rule, whatever its ``on_fail``.
+    ``broken`` counts the rows that broke each rule, whatever its ``on_fail``; ``quality`` says it of all rules.
     ``handed``: how many rows ``accepted`` holds, where a state made others of those that were kept.
     """
 
@@ -45,46 +48,63 @@ class Checked:
     dropped: int
     broken: Mapping[str, int] = field(default_factory=dict)
     handed: int | None = None
+    quality: Quality | None = None
 
 
-def check(arrived: Arrived, contract: Contract | None, *, missing: str = "null") -> Checked:
+def check(
+    arrived: Arrived,
+    contract: Contract | None,
+    *,
+    missing: str = "null",
+    beside: Beside | None = None,
+    where: str = "",
+) -> Checked:
     """Sort the rows of a batch by the contract; without one, only what could not be read is put aside.
 
     All of it is one pass over the rows, which are evaluated, judged, counted and kept.
-    ``missing``: what a declared column is that the batch lacks: ``null`` (a file may) or an ``error`` (a table may not)
+
+    Args:
+        arrived: the rows.
+        contract: what they are held against.
+        missing: what a declared column is that the batch lacks: ``null`` (a file may) or an ``error`` (a table may not)
+        beside: what rules look at beside the rows.
+        where: where the contract stands in the job, for those who are told of it.
 
     Raises:
         ColumnMissingError: a column that must be there is not.
-        QualityGateError: a rule with ``on_fail: fail`` was broken.
+        QualityGateError: too much is broken for the batch to be written.
         ConfigError: Spark does not understand a rule, a rule fails on a row, or a column cannot have its type.
     """
-    contract = contract or Contract()
-    judged = arrived.rows if arrived.judged else judge(arrived.rows, contract, missing=missing)
-    judged, counts = _evaluated(judged, contract, arrived.skips)
+    known, beside = contract or Contract(), beside or Beside()
+    asked = beside.asking(known)
+    is_judged = arrived.judged and is_judged_alone(known)
+    judged = arrived.rows if is_judged else judge(arrived.rows, known, missing=missing, beside=beside)
+    # evaluated once, by the first that asks for it
+    kept, counts = counted(judged.localCheckpoint(eager=False), asked, beside, skips=arrived.skips)
     bad_files = len(arrived.bad_files)
-    accepted = judged.where(F.col(FATE) == "accept").select(
-        [col(name) for name in judged.columns if not name.startswith("__")]
+    accepted = kept.where(f"({asked.fate()}) = 'accept'").select(
+        [col(name) for name in kept.columns if not name.startswith("__")]
     )
-    there = [F.col(column).alias(name) for name, column in _ASIDE.items() if column in judged.columns]
-    rejected = judged.where(F.col(FATE) == "quarantine").select(
-        *there,
-        F.col(SOURCE).alias("source"),
-        _first_code().alias("code"),
-        F.col(REASONS).alias("reasons"),
-        _text().alias("message"),
-    )
-    rules = {rule.name: counts[f"rule_{index}"] for index, rule in enumerate(contract.rules)}
-    _gate(contract, rules)
+    quality = quality_of(known, counts, where=where, bad_files=bad_files) if contract else None
+    if quality:
+        gate(known, quality, counts)
     skipped = {reason: counts[f"skip_{index}"] for index, reason in enumerate(arrived.skips)}
+    rules = {one.rule: one.broken for one in quality.judgements if one.rule.islower()} if quality else {}
     return Checked(
         accepted,
-        rejected,
+        _rejected(kept, asked),
         read=counts["read"] + bad_files,
         kept=counts["kept"],
         quarantined=counts["quarantined"] + bad_files,
         dropped=counts["dropped"],
         broken={name: count for name, count in {**rules, **skipped}.items() if count},
+        quality=quality,
     )
+
+
+def is_judged_alone(contract: Contract | None) -> bool:
+    """Whether each row tells by itself what becomes of it; else it takes the batch to tell."""
+    return contract is None or not contract.of_others
 
 
 def _with_received(rows: DataFrame) -> DataFrame:
@@ -132,8 +152,10 @@ def _aside(rows: DataFrame, record: Sequence[Column], *, code: Column, reasons: 
     )
 
 
-def judge(rows: DataFrame, contract: Contract | None, *, missing: str = "null") -> DataFrame:
-    """Each row with its typed columns, its fate and why, and which of the rules it broke; nothing is evaluated.
+def judge(
+    rows: DataFrame, contract: Contract | None, *, missing: str = "null", beside: Beside | None = None
+) -> DataFrame:
+    """Each row with its typed columns, what is wrong with it, and which of the rules it broke; nothing is evaluated.
 
     Of a stream too: so its plan is made once, and not with every batch.
 
@@ -141,72 +163,79 @@ def judge(rows: DataFrame, contract: Contract | None, *, missing: str = "null") 
         ColumnMissingError: a column that must be there is not.
         ConfigError: Spark does not understand a rule, or a column cannot have its type.
     """
-    contract, rows = contract or Contract(), _with_received(rows)
-    typed, faults = with_types(rows, contract, missing)
-    whole = F.col(CODE).isNull() & F.col(SKIP).isNull()
-    broken = [whole & F.coalesce(~_condition(typed, rule), F.lit(False)) for rule in contract.rules]
-    # Spark Connect takes no empty list of columns
-    flagged = typed.select("*", *[condition.alias(f"__rule_{index}") for index, condition in enumerate(broken)])
-    flags = [F.col(f"__rule_{index}") for index in range(len(broken))]
-    by_fate = {
-        fate: [(rule, flag) for rule, flag in zip(contract.rules, flags, strict=True) if rule.on_fail == fate]
-        for fate in ("quarantine", "drop")
-    }
-    put_aside = [F.when(flag, F.lit(f"RULE:{rule.name}")) for rule, flag in by_fate["quarantine"]]
-    reasons = F.when(F.col(SKIP).isNull(), F.array_compact(F.array(F.col(CODE), *faults, *put_aside)))
-    flagged = flagged.withColumn(REASONS, reasons)
-    drops = reduce(lambda one, other: one | other, (flag for _, flag in by_fate["drop"]), F.col(SKIP).isNotNull())
-    fate = F.when(F.size(REASONS) > 0, "quarantine").when(drops, "drop").otherwise("accept")
+    known, rows, beside = contract or Contract(), _with_received(rows), beside or Beside()
+    asked = beside.asking(known)
+    typed, faults = with_types(rows, known, missing)
+    wrong = F.when(F.col(SKIP).isNull(), F.concat_ws(BETWEEN, F.col(CODE), *faults))
+    flagged = with_broken(typed.withColumn(FAULTS, wrong), asked)
+    record = F.coalesce(F.col(RAW), as_json(F.col(AS_RECEIVED)))
+    if not is_judged_alone(known):
+        return flagged.withColumn(_RECORD, record).drop(RAW, AS_RECEIVED)
     # a row that is kept need not be carried as it was received, too
-    aside = F.size(REASONS) > 0
+    aside = F.expr(f"({asked.fate()}) = 'quarantine'")
     as_received = {name: F.when(aside, F.col(name)).alias(name) for name in (RECEIVED,) if name in rows.columns}
-    record = F.when(aside, F.coalesce(F.col(RAW), as_json(F.col(AS_RECEIVED))))
-    flagged = flagged.withColumns({FATE: fate, "__record": record, **as_received})
-    return flagged.drop(RAW, AS_RECEIVED)
+    return flagged.withColumns({_RECORD: F.when(aside, record), **as_received}).drop(RAW, AS_RECEIVED)
 
 
-def _condition(typed: DataFrame, rule: Rule) -> Column:
-    condition = F.expr(rule.check)
-    try:
-        kind = typed.select(condition.alias("it")).schema["it"].dataType.simpleString()
-    except PySparkException as error:
-        message = f"rule '{rule.name}': Spark does not understand '{rule.check}': {first_line(error)}"
-        raise ConfigError(message) from None
-    if kind != "boolean":
-        message = f"rule '{rule.name}': '{rule.check}' is {kind}, not true or false"
-        raise ConfigError(message)
-    return condition
+def counted(
+    judged: DataFrame, asked: Asked, beside: Beside, *, skips: Sequence[str] = ()
+) -> tuple[DataFrame, Mapping[str, Any]]:
+    """The rows with what other rows say of them, and all that is counted of them.
+
+    Raises:
+        ConfigError: a rule fails on some row.
+    """
+    with _told(asked):
+        rows = compared(judged, asked, beside)
+        return rows, asked.computed(rows).agg(*map(F.expr, _counted(asked, skips))).collect()[0].asDict()
 
 
-def _evaluated(judged: DataFrame, contract: Contract, skips: Sequence[str]) -> tuple[DataFrame, dict[str, int]]:
-    """The rows with their fates, evaluated once: a rule may ask what time it is, and must not be asked twice."""
+def _counted(asked: Asked, skips: Sequence[str]) -> list[str]:
+    """What is counted of a batch, as SQL: fates, faults, and of each rule what it judged and what broke it."""
+    fate, contract = asked.fate(), asked.contract
     fates = {"kept": "accept", "quarantined": "quarantine", "dropped": "drop"}
-    wanted = [F.count("*").alias("read")]
-    wanted += [F.count_if(F.col(FATE) == fate).alias(name) for name, fate in fates.items()]
-    wanted += [F.count_if(F.col(f"__rule_{index}")).alias(f"rule_{index}") for index, _ in enumerate(contract.rules)]
-    wanted += [F.count_if(F.col(SKIP) == reason).alias(f"skip_{index}") for index, reason in enumerate(skips)]
+    wanted = ["count(*) AS read", f"count_if({asked.whole}) AS whole", f"count_if({CODE} IS NOT NULL) AS unreadable"]
+    wanted += [f"count_if(({fate}) = '{value}') AS {name}" for name, value in fates.items()]
+    wanted += [f"count_if({SKIP} = {literal(reason)}) AS skip_{index}" for index, reason in enumerate(skips)]
+    wanted += [
+        # how often the text has the code
+        f"coalesce(sum(CASE WHEN {FAULTS} <> '' THEN length(replace({FAULTS}, '{code}:', '{code}:+')) "
+        f"- length({FAULTS}) ELSE 0 END), 0) AS {code}"
+        for code in ("NULL_VALUE", "CAST")
+    ]
+    wanted += [f"count_if({asked.goes_on}) AS gone_on"] if contract.of_others else []
+    for index, rule in enumerate(contract.rules):
+        if rule in contract.of_all:
+            wanted += asked.together(index, rule, f"{asked.whole} AND ({fate}) = 'accept'")
+            continue
+        wanted.append(f"count_if({asked.breaks(index)}) AS broken_{index}")
+        of = asked.goes_on if rule in contract.of_others else asked.whole
+        wanted += [f"count_if({of}{asked.only(rule)}) AS judged_{index}"] if rule.only else []
+    return wanted
+
+
+@contextmanager
+def _told(asked: Asked) -> Iterator[None]:
+    """Say of which rule it is that it fails on some row."""
     try:
-        return counted(judged, *wanted)
+        yield
     except PySparkException as error:
-        # Spark shows the expression that failed, as it was written
-        if rule := next((rule for rule in contract.rules if rule.check in str(error)), None):
+        if rule := failing(asked, error):
             message = f"rule '{rule.name}' fails on some row: '{rule.check}': {first_line(error)}"
             hint = "say what such a row means, with nullif(), try_divide(), try_cast() and the like"
             raise ConfigError(message, hint=hint) from error
         raise
 
 
-def _gate(contract: Contract, broken: Mapping[str, int]) -> None:
-    failed = [rule for rule in contract.rules if rule.on_fail == "fail" and broken[rule.name]]
-    if failed:
-        listed = "; ".join(f"{rule.name} ({rule.check}): {broken[rule.name]:,} rows" for rule in failed)
-        message = f"rules with on_fail: fail were broken, nothing was written: {listed}"
-        raise QualityGateError(message, hint="mend the data at its source, or change the rule")
-
-
-def _first_code() -> Column:
-    return F.split(F.element_at(REASONS, 1), ":").getItem(0)
-
-
-def _text() -> Column:
-    return F.coalesce(F.col(MESSAGE), F.array_join(REASONS, ", "))
+def _rejected(kept: DataFrame, asked: Asked) -> DataFrame:
+    """The rows that are put aside, as quarantine takes them."""
+    aside = kept.where(f"({asked.fate()}) = 'quarantine'").withColumn(REASONS, F.expr(asked.reasons()))
+    received = [F.col(RECEIVED).alias("received")] if RECEIVED in kept.columns else []
+    return aside.select(
+        F.col(_RECORD).alias("record"),
+        *received,
+        F.col(SOURCE).alias("source"),
+        F.split(F.element_at(REASONS, 1), ":").getItem(0).alias("code"),
+        F.col(REASONS).alias("reasons"),
+        F.coalesce(F.col(MESSAGE), F.array_join(REASONS, ", ")).alias("message"),
+    )

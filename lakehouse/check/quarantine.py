@@ -14,7 +14,7 @@ from lakehouse.lake.batch import RECEIVED_TYPE, SOURCE_TYPE
 from lakehouse.lake.frame import literal, small_frame
 from lakehouse.lake.table import commits, create, exists, head, read_table
 from lakehouse.spec.document import nearest
-from lakehouse.spec.rule import columns_of
+from lakehouse.spec.expression import columns_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

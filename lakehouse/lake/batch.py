@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame
 
+    from lakehouse.lake.quality import Quality
+
 SOURCE = "_source"
 """Where a row came from."""
 
@@ -84,7 +86,8 @@ class Identity:
     of the versions that were read, and ``incremental`` is false. ``again``: an
     attempt at this batch was begun before. ``past``: it or a later one has been committed. ``sole``: nobody but this
     run can have made it or be making it. ``beside``: it goes into a table that is being rebuilt. ``inputs`` is what was
-    read, ``rows`` the counts of it that are known before the write, ``rules`` how many of them broke each rule.
+    read, ``rows`` the counts of it that are known before the write, ``rules`` how many of them broke each rule,
+    ``quality`` what each rule came to.
     """
 
     job: str
@@ -99,6 +102,7 @@ class Identity:
     inputs: Mapping[str, Any] = field(default_factory=dict)
     rows: Mapping[str, int] = field(default_factory=dict)
     rules: Mapping[str, int] = field(default_factory=dict)
+    quality: tuple[Quality, ...] = ()
 
     def options(self, step: str, note: Mapping[str, Any], *, once: bool = True) -> dict[str, str]:
         """The writer's options for a commit of the batch: its note and, if ``once``, a transaction to be made once."""
@@ -112,6 +116,7 @@ class Identity:
             "inputs": self.inputs,
             "rows": self.rows,
             "rules": self.rules,
+            **({"quality": [one.as_note() for one in self.quality]} if self.quality else {}),
             **note,
         }
         options = {"userMetadata": json.dumps({"lakehouse": noted}, default=str, sort_keys=True)}

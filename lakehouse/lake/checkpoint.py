@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -113,6 +114,12 @@ class Checkpoint:
         """The watermark in ms since 1970 that Spark noted for a batch before it ran it; 0 before the first."""
         lines = read_lines(spark, f"{self.path}/offsets/{batch}") or []
         return int(json.loads(lines[1])["batchWatermarkMs"]) if len(lines) > 1 else 0
+
+    def begun_at(self, spark: SparkSession, batch: int) -> datetime | None:
+        """When Spark first began a batch, which it takes for the time in every attempt; None where nothing is known."""
+        lines = read_lines(spark, f"{self.path}/offsets/{batch}") or []
+        found = json.loads(lines[1]).get("batchTimestampMs") if len(lines) > 1 else None
+        return datetime.fromtimestamp(found / 1000, UTC) if found else None
 
     def is_read_once(self, spark: SparkSession, batch: int) -> bool:
         """Whether the batch reads its source up to one place, also where its plan names the source several times."""

@@ -46,6 +46,11 @@ class Lake:
         """Every batch and run of every job."""
         return self.table("ops.runs")
 
+    @property
+    def quality(self) -> Table:
+        """How good the rows of every batch were."""
+        return self.table("ops.quality")
+
     def checkpoint(self, job: str) -> Checkpoint:
         """The progress of a job."""
         return Checkpoint(f"{self.root}/_checkpoints/{job}")

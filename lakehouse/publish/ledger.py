@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import SparkSession
 
+    from lakehouse.lake.quality import Quality
     from lakehouse.lake.table import Table
 
 STEP = "ledger"
@@ -108,6 +109,7 @@ class Event:
     inputs: Mapping[str, Any] = field(default_factory=dict)
     rows: Rows = field(default_factory=Rows)
     rules: Mapping[str, int] = field(default_factory=dict)
+    quality: tuple[Quality, ...] = ()
     path: str = ""
     version: int | None = None
     rows_added: int = 0

@@ -7,9 +7,10 @@ from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import reduce
+from functools import partial, reduce
 from typing import TYPE_CHECKING, Any, Literal
 
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -17,15 +18,24 @@ from lakehouse.check.contract import check, required, too_late
 from lakehouse.check.late import by_watermark
 from lakehouse.check.quarantine import STEP as QUARANTINE
 from lakehouse.check.quarantine import put_aside
-from lakehouse.errors import ConfigError, DeleteGuardError, LakehouseError, TransformError, first_line
+from lakehouse.errors import (
+    ConfigError,
+    DeleteGuardError,
+    LakehouseError,
+    QualityGateError,
+    TransformError,
+    first_line,
+)
 from lakehouse.lake.batch import SOURCE
 from lakehouse.lake.faults import known
 from lakehouse.lake.frame import materialise, path
+from lakehouse.lake.quality import Quality
 from lakehouse.lake.table import commits, exists, head, read_table
 from lakehouse.lake.types import resolved
 from lakehouse.publish.ledger import Event
 from lakehouse.runtime.breaker import judge
 from lakehouse.runtime.fates import rows_of
+from lakehouse.runtime.judged import after_transform, beside, together
 from lakehouse.runtime.lock import leased
 from lakehouse.write import plan
 from lakehouse.write.commit import FAR_BACK, Plan, WriteResult, earlier, result
@@ -37,6 +47,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import SparkSession
 
+    from lakehouse.check.others import Beside
     from lakehouse.lake.batch import Arrived, BadFile, Identity
     from lakehouse.lake.table import Commit, Table
     from lakehouse.publish.ledger import Rows
@@ -57,6 +68,7 @@ class Outcome:
     written: WriteResult
     rules: Mapping[str, int] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
+    quality: tuple[Quality, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,7 +112,8 @@ class Clock:
 class Batch:
     """One batch of a job, and all that is fixed of it before it is read.
 
-    ``versions`` are those of the static sources; ``incoming`` is None for a job that has no incremental one.
+    ``versions`` are those of the static sources, and by their names of the tables that rules look into; ``incoming`` is
+    None for a job that has no incremental one. ``at`` is the time for its rules.
     """
 
     work: Workplace
@@ -109,27 +122,38 @@ class Batch:
     versions: Mapping[str, int]
     incoming: Incoming | None
     target: Table
+    at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def known(self) -> Batch:
-        """The batch with its static sources among its inputs, as every commit of it notes them."""
-        sources = self.work.job.statics.items()
-        statics = {name: {"table": source.table, "version": self.versions[name]} for name, source in sources}
+        """The batch with the tables that it reads among its inputs, as every commit of it notes them."""
+        tables = _tables(self.work)
+        statics = {name: {"table": table, "version": self.versions[name]} for name, table in tables.items()}
         return replace(self, identity=replace(self.identity, inputs={**self.identity.inputs, **statics}))
 
 
+def _tables(work: Workplace) -> dict[str, str]:
+    """The tables that a batch reads as they are: static sources by their names, those of rules by the table's."""
+    statics = {name: source.table for name, source in work.job.statics.items()}
+    return {**statics, **{table: table for table in work.job.references}}
+
+
 def pinned(work: Workplace, spark: SparkSession, identity: Identity) -> dict[str, int]:
-    """The version of each static source for this batch, fixed before it is read.
+    """The version of each static source and of each table that rules look into, fixed before the batch is read.
 
     Where an earlier attempt at the batch already put rows aside, it fixed them: a batch has one set of inputs.
     """
-    if identity.again and work.job.statics:
+    tables = _tables(work)
+    if identity.again and tables:
         quarantine = work.lake.quarantine(work.job.write.table)
         made = next(
             (commit for commit in commits(spark, quarantine, 100) if identity.made(commit.note, QUARANTINE)), None
         )
-        if made:
-            return {name: made.note["inputs"][name]["version"] for name in work.job.statics}
-    return {name: _newest(spark, work.lake.table(source.table)).version for name, source in work.job.statics.items()}
+        noted = made.note["inputs"] if made else {}
+        fixed = {name: noted[name]["version"] for name in tables if name in noted}
+        tables = {name: table for name, table in tables.items() if name not in fixed}
+    else:
+        fixed = {}
+    return {**fixed, **{name: _newest(spark, work.lake.table(table)).version for name, table in tables.items()}}
 
 
 def _newest(spark: SparkSession, table: Table) -> Commit:
@@ -153,9 +177,13 @@ def process(batch: Batch, journal: Journal) -> Outcome:
     if made:
         identity = replace(identity, inputs=made.note["inputs"])
         if batch.incoming and batch.incoming.is_stateful:
-            _taken(batch.incoming, Clock())
+            _taken(batch.incoming, Clock(), partial(beside, work, spark, versions=batch.versions, at=batch.at))
     is_judged = (identity.stream, identity.batch) != journal.let_through
-    outcome = replayed(made, identity) if made else _through(batch, is_judged=is_judged)
+    try:
+        outcome = replayed(made, identity) if made else _through(batch, is_judged=is_judged)
+    except QualityGateError as error:
+        _refused(batch, journal, begin, error)
+        raise
     event = Event(
         "batch",
         work.job.job,
@@ -169,6 +197,7 @@ def process(batch: Batch, journal: Journal) -> Outcome:
         inputs=identity.inputs,
         rows=outcome.rows,
         rules=outcome.rules,
+        quality=outcome.quality,
         version=outcome.written.version,
         rows_added=outcome.written.rows_added,
         rows_removed=outcome.written.rows_removed,
@@ -180,11 +209,21 @@ def process(batch: Batch, journal: Journal) -> Outcome:
     return outcome
 
 
+def _refused(batch: Batch, journal: Journal, begin: datetime, error: QualityGateError) -> None:
+    """Tell the history of quality of a batch that was not good enough."""
+    if isinstance(error.quality, Quality):
+        work, identity, target = batch.work, batch.identity, batch.target
+        event = Event("batch", work.job.job, identity.run_id, "failed", begin, target=target.name)
+        journal.refused(replace(event, batch=identity.batch, stream=identity.stream, quality=(error.quality,)))
+
+
 def replayed(made: Commit, identity: Identity) -> Outcome:
     """The outcome of a batch that an earlier attempt committed, from what it noted in its commit."""
     written = result(made, replayed=True)
     rows = rows_of(made.note["rows"], written).balance()
-    return Outcome(identity.stream, identity.batch, "replayed", rows, written, made.note.get("rules", {}))
+    rules, noted = made.note.get("rules", {}), made.note.get("quality", ())
+    quality = tuple(map(Quality.of_note, noted))
+    return Outcome(identity.stream, identity.batch, "replayed", rows, written, rules, quality=quality)
 
 
 def _columns(made: _Made) -> Sequence[str]:
@@ -199,6 +238,8 @@ class _Made:
     produced: DataFrame | None
     known: dict[str, int]
     aside: dict[str, Sequence[DataFrame]]
+    rules: Mapping[str, int] = field(default_factory=dict)
+    quality: tuple[Quality, ...] = ()
 
 
 def _made(batch: Batch, clock: Clock) -> _Made:
@@ -208,15 +249,39 @@ def _made(batch: Batch, clock: Clock) -> _Made:
         name: read_table(batch.spark, work.lake.table(source.table), batch.versions[name])
         for name, source in work.job.statics.items()
     }
-    taken = _taken(batch.incoming, clock) if batch.incoming else _Taken()
-    made = _Made(taken, None, dict(taken.counts), {"read": taken.rejected})
+    around = partial(beside, work, batch.spark, versions=batch.versions, at=batch.at)
+    taken = _taken(batch.incoming, clock, around) if batch.incoming else _Taken()
+    made = _Made(taken, None, dict(taken.counts), {"read": taken.rejected}, taken.rules, taken.quality)
     if batch.incoming is None or taken.rows:
         with clock.stage("transform"):
-            produced = renamed(_transformed(work, {**frames, **taken.frames}), work.job.write)
-            made.produced, counts, rejected = _writable(work, produced, taken.rows)
+            made_of = _transformed(work, {**frames, **taken.frames})
+            _without_own(work, made_of)
+            produced = renamed(made_of, work.job.write)
+            _judged(batch, made, produced, around(work.job.write.contract))
+    return made
+
+
+def _judged(batch: Batch, made: _Made, produced: DataFrame, around: Beside) -> None:
+    """Hold what was made against the contract of the write, and against what the write needs of each row."""
+    work = batch.work
+    try:
+        checked = after_transform(produced, work.job.write, around, batch.target)
+    except PySparkException as error:
+        # the rows are evaluated while they are judged, and what fails is the code that makes them
+        raise known(error) or TransformError(f"transform() of {work.job.job} failed: {first_line(error)}") from error
+    if checked is None:
+        count = made.taken.rows if work.transform is None else None
+        made.produced, counts, rejected = _writable(work, produced, count)
         made.known |= counts
         made.aside["write"] = [rejected] if counts["rejected"] else []
-    return made
+        return
+    made.produced, counts, rejected = _writable(work, checked.accepted, checked.kept)
+    made.aside["write"] = [checked.rejected] if checked.quarantined else []
+    made.aside["write"] = [*made.aside["write"], *([rejected] if counts["rejected"] else [])]
+    fates = {"rejected": checked.quarantined + counts["rejected"], "filtered": checked.dropped}
+    made.known |= {"produced": checked.read, **fates}
+    made.rules = together(made.rules, checked.broken)
+    made.quality = (*made.quality, *([checked.quality] if checked.quality else []))
 
 
 def explained(batch: Batch) -> WriteResult:
@@ -236,7 +301,7 @@ def _through(batch: Batch, *, is_judged: bool) -> Outcome:
         if planned.rejected is not None:
             known["rejected"] += planned.planned.rejected
             aside["write"] = [*aside["write"], too_late(planned.rejected, _columns(made))]
-        identity = replace(batch.identity, rows=known, rules=taken.rules)
+        identity = replace(batch.identity, rows=known, rules=made.rules)
         put = known.get("quarantined", 0) + known.get("rejected", 0)
         if is_judged:
             came = known.get("read") or known.get("produced", 0)
@@ -250,9 +315,9 @@ def _through(batch: Batch, *, is_judged: bool) -> Outcome:
                 for rejected in taken.rejected:
                     batch.incoming.send_on(rejected)
         with clock.stage("write"):
-            written = replace(planned, identity=identity).commit(spark)
+            written = replace(planned, identity=replace(identity, quality=made.quality)).commit(spark)
     rows = rows_of(known, written).balance()
-    return Outcome(identity.stream, identity.batch, "done", rows, written, taken.rules, clock.rounded())
+    return Outcome(identity.stream, identity.batch, "done", rows, written, made.rules, clock.rounded(), made.quality)
 
 
 def _planned(batch: Batch, made: _Made, clock: Clock) -> Plan:
@@ -286,16 +351,18 @@ class _Taken:
     rejected: Sequence[DataFrame] = ()
     bad_files: Sequence[BadFile] = ()
     rules: Mapping[str, int] = field(default_factory=dict)
+    quality: tuple[Quality, ...] = ()
 
 
-def _taken(incoming: Incoming, clock: Clock) -> _Taken:
+def _taken(incoming: Incoming, clock: Clock, around: Callable[[Contract | None], Beside]) -> _Taken:
     with clock.stage("read"):
         arrived = incoming.arrive()
     with clock.stage("check"):
         if arrived.watermark_ms is not None:
             checked = by_watermark(arrived)
         else:
-            checked = check(arrived, incoming.contract, missing=incoming.missing)
+            contract, where = incoming.contract, f"sources.{incoming.name}"
+            checked = check(arrived, contract, missing=incoming.missing, beside=around(contract), where=where)
     counts = {
         "read": checked.read,
         "accepted": checked.kept,
@@ -304,7 +371,8 @@ def _taken(incoming: Incoming, clock: Clock) -> _Taken:
     }
     rejected = [checked.rejected] if checked.quarantined > len(arrived.bad_files) else []
     rows = checked.kept if checked.handed is None else checked.handed
-    return _Taken({incoming.name: checked.accepted}, rows, counts, rejected, arrived.bad_files, checked.broken)
+    quality = (checked.quality,) if checked.quality else ()
+    return _Taken({incoming.name: checked.accepted}, rows, counts, rejected, arrived.bad_files, checked.broken, quality)
 
 
 def _transformed(work: Workplace, frames: Mapping[str, DataFrame]) -> DataFrame:
@@ -314,7 +382,8 @@ def _transformed(work: Workplace, frames: Mapping[str, DataFrame]) -> DataFrame:
     try:
         produced: Any = work.transform(**frames)
         if isinstance(produced, DataFrame):
-            return materialise(produced)
+            # the contract of the write evaluates the rows while it judges them
+            return produced if work.job.write.contract else materialise(produced)
     except Exception as error:
         message = f"transform() of {work.job.job} failed: {type(error).__name__}: {first_line(error)}"
         # Spark reads while it evaluates, and says of the disk what is no fault of the code
@@ -323,20 +392,29 @@ def _transformed(work: Workplace, frames: Mapping[str, DataFrame]) -> DataFrame:
     raise TransformError(message)
 
 
-def _writable(
-    work: Workplace, produced: DataFrame, accepted: int | None
-) -> tuple[DataFrame, dict[str, int], DataFrame]:
-    """The rows that have what the write needs of each, how many there are, and those that have not."""
+def _without_own(work: Workplace, produced: DataFrame) -> None:
+    """Hold the names of columns against those that are this library's.
+
+    Raises:
+        ConfigError: one is.
+    """
     if own := [name for name in produced.columns if name.startswith("__")]:
         message = (
             f"transform() of {work.job.job} made a column {own[0]}: names that begin with two underscores are reserved"
         )
         raise ConfigError(message)
+
+
+def _writable(work: Workplace, produced: DataFrame, count: int | None) -> tuple[DataFrame, dict[str, int], DataFrame]:
+    """The rows that have what the write needs of each, how many there are, and those that have not.
+
+    ``count``: how many rows were made, where that is known.
+    """
     spec = work.job.write
     named = [*getattr(spec, "keys", ()), *getattr(spec, "sequence_by", ()), *_snapshot_column(spec)]
     needed = [name for name in named if resolved(produced.schema, name)]
-    if not needed and work.transform is None and accepted is not None:
-        return produced, {"produced": accepted, "rejected": 0}, produced
+    if not needed and count is not None:
+        return produced, {"produced": count, "rejected": 0}, produced
     # a truncate is of no key
     truncate = flag(produced, getattr(spec, "apply_as_truncates", None), spec.table, "apply_as_truncates")
     record = [name for name in produced.columns if name != SOURCE]

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.lake.table import commits
+from lakehouse.lake.quality import Quality
+from lakehouse.lake.table import Table, commits
+from lakehouse.publish import quality
 from lakehouse.publish.ledger import Event, newest_batch, record
 from lakehouse.runtime.fates import rows_of
 from lakehouse.runtime.lock import leased
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from lakehouse.lake.checkpoint import Checkpoint
-    from lakehouse.lake.table import Commit, Table
+    from lakehouse.lake.table import Commit
 
 _EVERY = 30.0
 """Seconds between two commits to the ledger while a run goes on: a batch of a stream has one commit, to its target."""
@@ -47,6 +49,8 @@ class Journal:
     newest: tuple[str | None, int] | None = field(default=None, init=False)
     _known: int = -1
     _waiting: list[Event] = field(default_factory=list)
+    _refused: list[Event] = field(default_factory=list)
+    _judged: dict[tuple[str | None, str | None], int] = field(default_factory=dict)
     _since: float = field(default_factory=time.monotonic)
     _turn: threading.Lock = field(default_factory=threading.Lock)
 
@@ -58,6 +62,11 @@ class Journal:
             self._waiting.append(event)
         if not committed:
             self.flush()
+
+    def refused(self, event: Event) -> None:
+        """Take up how good a batch was of which nothing was written: the history of quality tells of it, too."""
+        with self._turn:
+            self._refused.append(event)
 
     def begin_again(self) -> None:
         """Another attempt follows: it finds again in the commits what batches the ledger was not told of."""
@@ -72,6 +81,7 @@ class Journal:
     def flush(self) -> None:
         """Add what is waiting."""
         with self._turn:
+            self._tell_quality()
             events, self._waiting, self._since = self._waiting, [], time.monotonic()
             if not events:
                 return
@@ -87,6 +97,24 @@ class Journal:
             if self.checkpoint and batches:
                 self._known = max(number for _, number in batches)
                 self.checkpoint.has_recorded(self.spark, self._known)
+
+    def _tell_quality(self) -> None:
+        """Add how good the waiting batches were, each once: before the ledger, so that a kill in between is seen."""
+        table = Table("ops.quality", f"{self.ledger.path.rpartition('/')[0]}/quality")
+        done = [event for event in self._waiting if event.quality and self._is_new(table, event)]
+        if done or self._refused:
+            # the first of several runs makes the table
+            with leased(table):
+                quality.record(self.spark, table, [*self._refused, *done])
+        self._refused = []
+        for event in done:
+            self._judged[_line(event)] = event.batch or 0
+
+    def _is_new(self, table: Table, event: Event) -> bool:
+        line = _line(event)
+        if line not in self._judged:
+            self._judged[line] = quality.newest_batch(self.spark, table, line[0] or "", line[1])
+        return (event.batch or 0) > self._judged[line]
 
     def recover(self, target: Table, checkpoint: Checkpoint) -> None:
         """Add the batches that an earlier run committed and never told the ledger of."""
@@ -113,6 +141,11 @@ class Journal:
         return found
 
 
+def _line(event: Event) -> tuple[str | None, str | None]:
+    """The batches that an event's is one of, each with a number of its own."""
+    return event.stream, event.run_id if (event.stream or "").startswith("static/") else None
+
+
 def recovered(commit: Commit, target: Table) -> Event:
     """The event of a batch, from what it noted in its commit."""
     note, written = commit.note, result(commit, replayed=True)
@@ -130,6 +163,7 @@ def recovered(commit: Commit, target: Table) -> Event:
         inputs=note["inputs"],
         rows=rows_of(note["rows"], written).balance(),
         rules=note.get("rules", {}),
+        quality=tuple(map(Quality.of_note, note.get("quality", ()))),
         version=commit.version,
         rows_added=written.rows_added,
         rows_removed=written.rows_removed,

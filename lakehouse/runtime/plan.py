@@ -5,11 +5,12 @@ from __future__ import annotations
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pyspark.sql import functions as F
 
-from lakehouse.check.contract import check
+from lakehouse.check.contract import check, judge
+from lakehouse.check.others import Beside
 from lakehouse.errors import LakehouseError, first_line
 from lakehouse.lake.batch import CODE, MESSAGE, RAW, SOURCE, Arrived, sourced
 from lakehouse.lake.checkpoint import Checkpoint
@@ -18,6 +19,7 @@ from lakehouse.lake.table import Table, exists, head, read_table
 from lakehouse.read.feed import Due
 from lakehouse.runtime import stream
 from lakehouse.runtime.feeds import feed_of
+from lakehouse.runtime.judged import after_transform
 from lakehouse.runtime.session import settled, start
 from lakehouse.spec.source import TableSource
 from lakehouse.write.evolve import fits, renamed
@@ -28,7 +30,9 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from lakehouse.runtime.workplace import Workplace
+    from lakehouse.spec.contract import Contract
     from lakehouse.spec.source import Source
+    from lakehouse.spec.write import Write
 
 
 def planned(work: Workplace, *, spark: SparkSession | None = None, explain_write: bool = False) -> Iterator[str]:
@@ -50,6 +54,27 @@ def planned(work: Workplace, *, spark: SparkSession | None = None, explain_write
             yield "    how: told once the table is altered"
         elif explain_write:
             yield from _explained(work, spark)
+
+
+def _accepted(rows: DataFrame, contract: Contract | None, missing: Literal["null", "error"]) -> DataFrame:
+    """What transform() would be given: there are no rows, and so nothing for a rule to find."""
+    beside = {column: F.lit(None).cast("string") for column in (RAW, CODE, MESSAGE)}
+    arrived = Arrived(rows.withColumns(beside))
+    # rules are held against what Spark understands
+    judge(arrived.rows, contract, missing=missing)
+    return check(arrived, _columns_alone(contract), missing=missing).accepted
+
+
+def _as_written(produced: DataFrame, spec: Write, target: Table) -> DataFrame:
+    """What is written of what transform() made."""
+    alone = spec.model_copy(update={"contract": _columns_alone(spec.contract)})
+    checked = after_transform(produced.limit(0), alone, Beside(), target)
+    return checked.accepted if checked else produced
+
+
+def _columns_alone(contract: Contract | None) -> Contract | None:
+    """The contract without its rules."""
+    return contract.model_copy(update={"rules": (), "min_score": None}) if contract else None
 
 
 def _explained(work: Workplace, spark: SparkSession) -> Iterator[str]:
@@ -92,12 +117,10 @@ def _written(work: Workplace, frames: dict[str, DataFrame]) -> Generator[str, No
             yield f"  write {target.name}: nothing, as there is nothing new"
             return False
         if not work.job.is_stateful:
-            beside = {column: F.lit(None).cast("string") for column in (RAW, CODE, MESSAGE)}
-            arrived = Arrived(frames[name].withColumns(beside))
-            frames = {**frames, name: check(arrived, source.contract, missing=feed_of(work).missing).accepted}
+            frames = {**frames, name: _accepted(frames[name], source.contract, feed_of(work).missing)}
     try:
-        produced = renamed(work.transform(**frames) if work.transform else next(iter(frames.values())), spec)
-        fit = fits(produced, spec, target)
+        made = work.transform(**frames) if work.transform else next(iter(frames.values()))
+        fit = fits(_as_written(renamed(made, spec), spec, target), spec, target)
     except LakehouseError:
         raise
     except Exception as error:

@@ -6,12 +6,13 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Literal
 
 from pyspark.errors import StreamingQueryException
 
-from lakehouse.check.contract import judge
+from lakehouse.check.contract import is_judged_alone, judge
 from lakehouse.errors import CheckpointError, LakehouseError, innermost
 from lakehouse.lake.batch import Identity
 from lakehouse.lake.faults import known, meant
@@ -153,7 +154,8 @@ def _batch(
     of_span = {"replay": str(work.span)} if work.span else {}
     identity = replace(identity, inputs={name: {**taken.inputs, **of_span}})
     incoming = Incoming(name, taken.arrive, feed.contract, feed.missing, taken.send_on, taken.is_stateful)
-    return Batch(work, spark, identity, pinned(work, spark, identity), incoming, target)
+    begun = checkpoint.begun_at(spark, identity.batch) if work.job.asks_time else None
+    return Batch(work, spark, identity, pinned(work, spark, identity), incoming, target, begun or datetime.now(UTC))
 
 
 def _newest(journal: Journal, target: Table, checkpoint: Checkpoint, *, wrote: bool) -> int:
@@ -247,7 +249,7 @@ def _stream(
     checkpoint.claim(spark, owner(work, feed))
     turnstile = _Turnstile(lambda batch, number: each(feed, batch, number), stop)
     frame = feed.stream(spark, work.run_id)
-    if feed.gives_rows:
+    if feed.gives_rows and is_judged_alone(feed.contract):
         frame = judge(frame, feed.contract, missing=feed.missing)
     writer = (
         frame.writeStream.foreachBatch(turnstile)

@@ -39,6 +39,7 @@ def run(
         name: _changed(spark, work.lake.table(source.table), versions[name])
         for name, source in work.job.statics.items()
     }
+    seen |= {name: _changed(spark, work.lake.table(name), versions[name]) for name in work.job.references}
     identity = Identity(work.job.job, work.run_id, f"static/{_digest(work, seen)}", 0, incremental=False)
     made = None if again else earlier(spark, target, identity)
     if made and made.note.get("run_id") == work.run_id:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from lakehouse.spec.base import ColumnName, FieldError, Spec
 from lakehouse.spec.column import ColumnOrShort
-from lakehouse.spec.rule import Rule
+from lakehouse.spec.expression import AggregateCheck, ReferenceCheck, RowCheck, UniqueCheck
+from lakehouse.spec.rule import Percent, Rule
 
 
 class Contract(Spec):
@@ -19,6 +21,10 @@ class Contract(Spec):
 
     columns: dict[ColumnName, ColumnOrShort] = {}
     rules: Annotated[tuple[Rule, ...], Field(strict=False)] = ()
+    min_score: Annotated[
+        Percent | None,
+        Field(description="A lower share of what is judged (rows times rules) that is right ends the run."),
+    ] = None
 
     @model_validator(mode="after")
     def _column_names_are_unique(self) -> Contract:
@@ -37,6 +43,31 @@ class Contract(Spec):
                 message = f"two rules are named '{name}'"
                 raise FieldError(message, "rules", index, "name")
         return self
+
+    @property
+    def of_rows(self) -> tuple[Rule, ...]:
+        """The rules that one row tells by itself."""
+        return tuple(rule for rule in self.rules if isinstance(rule.asks, RowCheck))
+
+    @property
+    def of_all(self) -> tuple[Rule, ...]:
+        """The rules over all rows together."""
+        return tuple(rule for rule in self.rules if isinstance(rule.asks, AggregateCheck))
+
+    @property
+    def of_others(self) -> tuple[Rule, ...]:
+        """The rules that look at other rows, of the batch or of a table."""
+        return tuple(rule for rule in self.rules if isinstance(rule.asks, UniqueCheck | ReferenceCheck))
+
+    @property
+    def references(self) -> list[str]:
+        """The tables that rules look into."""
+        return sorted({rule.asks.table for rule in self.rules if isinstance(rule.asks, ReferenceCheck)})
+
+    @property
+    def fingerprint(self) -> str:
+        """Which contract it is: another one where anything of it is."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
 
 
 def _not_a_file(value: object) -> object:

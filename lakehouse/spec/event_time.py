@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from sqlglot import exp
 
 from lakehouse.spec.base import ColumnName, ColumnNames, FieldError, Spec
-from lakehouse.spec.rule import parsed
+from lakehouse.spec.expression import parsed
 
 Duration = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,5} (second|minute|hour|day)s?$")]
 """How long, as ``30 seconds`` or ``10 minutes``."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, StringConstraints, model_validator
 
 from lakehouse.spec.base import FieldError, JobName, Spec
+from lakehouse.spec.expression import ReferenceCheck, UniqueCheck, asks_time
 from lakehouse.spec.failures import Breaker, Retry
 from lakehouse.spec.kafka import KafkaSource
 from lakehouse.spec.reference import ParameterText
@@ -14,6 +15,7 @@ from lakehouse.spec.source import Source, TableSource
 from lakehouse.spec.write import Write
 
 if TYPE_CHECKING:
+    from lakehouse.spec.contract import Contract
     from lakehouse.spec.files import FilesSource
 
 SourceName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -98,6 +100,47 @@ class Job(Spec):
             message = "a snapshot is whole: what dedupe or the watermark left out of it would be deleted"
             raise FieldError(message, "write", "mode")
         return self
+
+    @model_validator(mode="after")
+    def _rules_look_where_they_can(self) -> Job:
+        for at, contract in self.contracts.items():
+            for index, rule in enumerate(contract.rules):
+                asks = rule.asks
+                if isinstance(asks, UniqueCheck) and asks.in_table:
+                    self._one_row_of_a_record((*at, "rules", index, "check"))
+                if isinstance(asks, ReferenceCheck) and asks.table == self.write.table:
+                    message = f"{asks.table} is the table that is written: a row of this very batch is not there yet"
+                    raise FieldError(message, *at, "rules", index, "check")
+        return self
+
+    def _one_row_of_a_record(self, at: tuple[str | int, ...]) -> None:
+        """A row of the table can be another one only where each record has one row there, and the batch comes to it."""
+        if at[0] != "write":
+            message = "'over table' is for the rows that are written: say it in write.contract"
+            raise FieldError(message, *at)
+        if self.write.mode not in ("append", "scd1"):
+            message = f"'over table' is for append and scd1: {self.write.mode} keeps a record in several rows, or anew"
+            raise FieldError(message, *at)
+
+    @property
+    def contracts(self) -> dict[tuple[str, ...], Contract]:
+        """Every contract of the job, by where it stands."""
+        found: dict[tuple[str, ...], Contract | None] = {
+            ("sources", name, "contract"): source.contract for name, source in self.sources.items()
+        }
+        found["write", "contract"] = self.write.contract
+        return {at: contract for at, contract in found.items() if contract}
+
+    @property
+    def asks_time(self) -> bool:
+        """Whether a rule asks what time it is."""
+        rules = [rule for contract in self.contracts.values() for rule in contract.rules]
+        return any(asks_time(text) for rule in rules for text in (rule.check, rule.where) if text)
+
+    @property
+    def references(self) -> list[str]:
+        """The tables that rules look into, each at a version fixed for the batch."""
+        return sorted({table for contract in self.contracts.values() for table in contract.references})
 
     @property
     def is_stateful(self) -> bool:

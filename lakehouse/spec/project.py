@@ -16,7 +16,6 @@ from lakehouse.spec.contract import Contract
 from lakehouse.spec.document import Document, Location, nearest, read_document, validate
 from lakehouse.spec.env import Env
 from lakehouse.spec.job import Job
-from lakehouse.spec.rule import columns_of
 
 
 @dataclass(frozen=True)
@@ -80,9 +79,9 @@ class Project:
         if job.job != name:
             message = f"'{job.job}' in a file named {path.name}: the two must be the same"
             problems.append(document.problem(("job",), message))
-        for source, spec in job.sources.items():
-            if isinstance(document.data["sources"][source].get("contract"), dict) and spec.contract:
-                problems += _unknown_columns(spec.contract, document, ("sources", source, "contract"))
+        for at, contract in job.contracts.items():
+            if isinstance(_below(document.data, at), dict):
+                problems += _unknown_columns(contract, document, at)
         if problems:
             raise InvalidConfigError(problems)
         self._check_transform(job)
@@ -105,15 +104,17 @@ class Project:
 
     def _read_contracts(self, document: Document) -> list[Problem]:
         """Put what its file says in the place of each ``contract: FILE``; the problems, told by that file's lines."""
-        sources = document.data.get("sources") if isinstance(document.data, dict) else None
+        sources = _below(document.data, ("sources",))
+        places: list[Location] = [("sources", name) for name in (sources if isinstance(sources, dict) else {})]
         problems: list[Problem] = []
-        for name, source in (sources if isinstance(sources, dict) else {}).items():
-            if isinstance(source, dict) and isinstance(source.get("contract"), str):
+        for place in [*places, ("write",)]:
+            holder = _below(document.data, place)
+            if isinstance(holder, dict) and isinstance(holder.get("contract"), str):
                 try:
-                    source["contract"] = self._contract(document, ("sources", name, "contract"), source["contract"])
+                    holder["contract"] = self._contract(document, (*place, "contract"), holder["contract"])
                 except InvalidConfigError as error:
                     problems += error.problems
-                    source["contract"] = None
+                    holder["contract"] = None
         return problems
 
     def _contract(self, referring: Document, at: Location, file: str) -> Contract:
@@ -212,16 +213,24 @@ def _parameters(arguments: ast.arguments) -> list[Parameter]:
     return parameters
 
 
+def _below(data: Any, at: Location) -> Any:
+    """What a document has there; None where it has nothing."""
+    for part in at:
+        data = data.get(part) if isinstance(data, dict) else None
+    return data
+
+
 def _unknown_columns(contract: Contract, document: Document, at: Location) -> list[Problem]:
     """Rules over a column that their contract does not declare: most often a misspelt name."""
     declared = {column.lower() for column in contract.columns}
     return [
         document.problem(
-            (*at, "rules", index, "check"),
+            (*at, "rules", index, field),
             f"rule '{rule.name}' reads '{column}', which is not declared{nearest(column, [*contract.columns])}",
         )
         for index, rule in enumerate(contract.rules)
-        for column in sorted(columns_of(rule.check))
+        for field, asked in (("check", rule.asks), ("where", rule.only))
+        for column in sorted(asked.reads if asked else ())
         if column.lower() not in declared
     ]
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, model_validator
 
 from lakehouse.spec.base import ColumnName, ColumnNames, FieldError, Spec, TableName
+from lakehouse.spec.contract import ContractOrFile
 
 SqlCondition = Annotated[str, StringConstraints(min_length=1, max_length=10_000)]
 """A condition in Spark SQL on the rows that ``transform`` made."""
@@ -34,6 +35,7 @@ class _Write(Spec):
     ] = "none"
     rename: Annotated[dict[ColumnName, ColumnName], Field(description="Other names for columns of the rows.")] = {}
     comments: Annotated[dict[ColumnName, str], Field(description="What each column means; kept in the table.")] = {}
+    contract: Annotated[ContractOrFile, Field(description="What the rows that transform() made must be.")] = None
 
     @model_validator(mode="after")
     def _one_layout(self) -> _Write:
@@ -44,7 +46,7 @@ class _Write(Spec):
 
     @model_validator(mode="after")
     def _not_of_the_library(self) -> _Write:
-        if self.table == "ops.runs" or self.table.startswith("quarantine."):
+        if self.table in ("ops.runs", "ops.quality") or self.table.startswith("quarantine."):
             message = f"'{self.table}' is a table that this library keeps itself"
             raise FieldError(message, "table")
         return self

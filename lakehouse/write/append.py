@@ -34,7 +34,8 @@ def plan(batch: DataFrame, spec: AppendWrite, target: Table, identity: Identity,
     batch, before, options = fitted(batch, spec, target, about)
     known = identity.rows
     # counted already where a run counts: a count is a job of Spark's
-    total = count = known["produced"] - known["rejected"] if "produced" in known else batch.count()
+    gone = known.get("rejected", 0) + known.get("filtered", 0)
+    total = count = known["produced"] - gone if "produced" in known else batch.count()
     if spec.identity and count:
         held = None if before.is_empty_table else read_table(batch.sparkSession, target)
         batch = materialise(_new(batch, held, _identity(batch, spec), rows=count))

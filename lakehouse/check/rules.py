@@ -1,0 +1,212 @@
+"""Rules as SQL over the rows of a batch: which of them each row breaks, as the bits of a few numbers.
+
+A flag of its own for each rule would make every row that is kept wider, and the names of what it broke would be put
+together for every row that broke nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pyspark.errors import PySparkException
+from pyspark.sql import functions as F
+
+from lakehouse.check.named import CHECKS
+from lakehouse.errors import ConfigError, first_line
+from lakehouse.lake.batch import CODE, SKIP, TOLD
+from lakehouse.spec.expression import RowCheck, at_time
+from lakehouse.spec.functions import NAMED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from pyspark.sql import DataFrame
+
+    from lakehouse.spec.contract import Contract
+    from lakehouse.spec.expression import AggregateCheck
+    from lakehouse.spec.rule import Rule
+
+FAULTS, BETWEEN = "__wrong", "\x1f"
+"""Beside a row that is judged: what is wrong with it before any rule is asked, as one text, and what stands between two
+of them. Spark has compiled code for that, and none to leave NULLs out of an array. NULL of what is no row of data."""
+
+_BROKEN, _BITS = "__broken_", 60
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The rules of a contract, and how they are asked.
+
+    ``at`` is when; None: Spark's own time, which a stream fixes itself. ``of_events``: some rows are no more than the
+    key of what is deleted. ``stays``: whatever is wrong with a row, it is where it is.
+    """
+
+    contract: Contract
+    at: datetime | None = None
+    of_events: bool = False
+    stays: bool = False
+
+    @property
+    def whole(self) -> str:
+        """Which rows rules are asked of: those that could be read, are rows of data, and are more than a key."""
+        is_event = f" AND {TOLD} IS NULL" if self.of_events else ""
+        return f"({CODE} IS NULL AND {SKIP} IS NULL{is_event})"
+
+    def sql(self, text: str) -> str:
+        """An expression as Spark takes it, whatever comments are in it."""
+        return f"(\n{at_time(text, self.at) if self.at else text}\n)"
+
+    def only(self, rule: Rule) -> str:
+        """Of which rows a rule is, by its ``where``."""
+        return f" AND {self.sql(rule.only.sql)}" if rule.only else ""
+
+    def breaks(self, index: int) -> str:
+        """Whether a row breaks the rule."""
+        return f"({_BROKEN}{index // _BITS} & {_bit(index)}) <> 0"
+
+    def breaks_one(self, rules: Iterable[Rule]) -> str:
+        """Whether a row breaks one of the rules."""
+        masks: dict[int, int] = {}
+        wanted = {rule.name for rule in rules}
+        for index, rule in enumerate(self.contract.rules):
+            if rule.name in wanted:
+                masks[index // _BITS] = masks.get(index // _BITS, 0) | 1 << index % _BITS
+        return " OR ".join(f"({_BROKEN}{number} & {mask}L) <> 0" for number, mask in masks.items()) or "false"
+
+    def fate(self, rules: Sequence[Rule] | None = None) -> str:
+        """What becomes of a row by some of the rules; by all of them where none are named."""
+        if self.stays:
+            return "'accept'"
+        rules = self.contract.rules if rules is None else rules
+        aside, drop = ([rule for rule in rules if rule.on_fail == fate] for fate in ("quarantine", "drop"))
+        return (
+            f"CASE WHEN {FAULTS} <> '' OR {self.breaks_one(aside)} THEN 'quarantine' "
+            f"WHEN {SKIP} IS NOT NULL OR {self.breaks_one(drop)} THEN 'drop' ELSE 'accept' END"
+        )
+
+    @property
+    def goes_on(self) -> str:
+        """Which rows go on, as far as each tells by itself; those are held against others."""
+        return f"{self.whole} AND ({self.fate(self.contract.of_rows)}) = 'accept'"
+
+    def reasons(self) -> str:
+        """Everything that is wrong with a row, for one that is put aside."""
+        told = [
+            f"CASE WHEN {self.breaks(index)} THEN 'RULE:{rule.name}' END"
+            for index, rule in enumerate(self.contract.rules)
+            if rule.on_fail == "quarantine"
+        ]
+        before = f"CASE WHEN {FAULTS} = '' THEN array() ELSE split({FAULTS}, '\\u001f') END"
+        return f"concat({before}, array_compact(array({', '.join([*told, 'CAST(NULL AS STRING)'])})))"
+
+    def together(self, index: int, rule: Rule, accepted: str) -> list[str]:
+        """What is asked of all rows together: whether the rule is broken, and the value of each of its aggregates."""
+        asks: AggregateCheck = rule.asks  # type: ignore[assignment]
+        which = f" FILTER (WHERE {accepted}{self.only(rule)})"
+        parts = [f"{part}{which}" if number % 2 else part for number, part in enumerate(asks.parts)]
+        values = [f"CAST({part} AS STRING) AS value_{index}_{number}" for number, part in enumerate(parts[1::2])]
+        return [f"NOT {self.sql(''.join(parts))} AS broken_{index}", *values]
+
+    def mark(self, rows: DataFrame, index: int, condition: str) -> DataFrame:
+        """The rows with a rule noted as broken where a condition is true."""
+        name = f"{_BROKEN}{index // _BITS}"
+        return rows.withColumn(name, F.expr(f"{name} | CASE WHEN {condition} THEN {_bit(index)} ELSE 0L END"))
+
+    def computed(self, rows: DataFrame, rules: Iterable[Rule] | None = None) -> DataFrame:
+        """The rows with what the named checks of rules say, each as a column that the rules' SQL reads."""
+        found = {
+            one.column: one
+            for rule in (self.contract.rules if rules is None else rules)
+            for check in (rule.asks, rule.only)
+            for one in getattr(check, "computed", ())
+        }
+        for one in found.values():
+            takes = NAMED[one.name].takes
+            arguments = [
+                F.expr(self.sql(text)) if kind == "value" else int(text) if kind == "number" else text
+                for kind, text in zip(takes, one.arguments, strict=True)
+            ]
+            rows = rows.withColumn(one.column, CHECKS[one.name](*arguments))
+        return rows
+
+
+def with_broken(typed: DataFrame, asked: Asked) -> DataFrame:
+    """Rows with the numbers of which each bit is a rule that the row breaks; nothing is evaluated.
+
+    Raises:
+        ConfigError: Spark does not understand a rule.
+    """
+    rules = asked.contract.rules
+    if not rules:
+        return typed
+    alone = [(index, rule) for index, rule in enumerate(rules) if isinstance(rule.asks, RowCheck)]
+    _known_to_spark(typed, asked)
+    columns = [f"`{name.replace('`', '``')}`" for name in typed.columns]
+    # each rule is a text of its own, which Spark shows where it fails
+    flags = [
+        f"CASE WHEN {asked.whole}{asked.only(rule)} AND NOT {asked.sql(rule.asks.sql)} THEN {_bit(index)} ELSE 0L END "
+        f"AS __rule_{index}"
+        for index, rule in alone
+        if isinstance(rule.asks, RowCheck)
+    ]
+    numbers = []
+    for number in range(-(-len(rules) // _BITS)):
+        of_it = [f"__rule_{index}" for index, _ in alone if index // _BITS == number]
+        numbers.append(f"{' | '.join(of_it) or '0L'} AS {_BROKEN}{number}")
+    return (
+        asked.computed(typed, [rule for _, rule in alone]).selectExpr(*columns, *flags).selectExpr(*columns, *numbers)
+    )
+
+
+def _known_to_spark(typed: DataFrame, asked: Asked) -> None:
+    """Hold every rule against what Spark understands, all at once; one by one only to find out which it is.
+
+    Raises:
+        ConfigError: Spark does not understand one, or it is no condition.
+    """
+    rules = asked.contract.rules
+    if not _faults(typed, asked, rules):
+        return
+    for rule in rules:
+        if fault := _faults(typed, asked, [rule]):
+            message = f"rule '{rule.name}': {fault}"
+            raise ConfigError(message)
+
+
+def _faults(typed: DataFrame, asked: Asked, rules: Sequence[Rule]) -> str | None:
+    """Why Spark does not take rules as conditions."""
+    asks = [(rule, check) for rule in rules for check in (rule.asks, rule.only) if isinstance(check, RowCheck)]
+    of_all = [rule for rule in rules if hasattr(rule.asks, "parts")]
+    shown = rules[0].check
+    try:
+        rows = asked.computed(typed, rules)
+        texts = [f"{asked.sql(check.sql)} AS __{index}" for index, (_, check) in enumerate(asks)]
+        kinds = [*rows.selectExpr("1 AS __one", *texts).schema.fields[1:]]
+        together = [asked.together(index, rule, "true")[0] for index, rule in enumerate(of_all)]
+        kinds += [*rows.selectExpr(*together).schema.fields] if together else []
+        keys = [column for rule in rules for column in getattr(rule.asks, "columns", ())]
+        rows.selectExpr("1 AS __one", *keys).schema  # noqa: B018 -- resolves it now, on Spark Connect too
+    except PySparkException as error:
+        return f"Spark does not understand '{shown}': {first_line(error)}"
+    odd = next((one.dataType.simpleString() for one in kinds if one.dataType.simpleString() != "boolean"), None)
+    return f"'{shown}' is {odd}, not true or false" if odd else None
+
+
+def failing(asked: Asked, error: Exception) -> Rule | None:
+    """The rule that an error of Spark's is about: Spark shows the expression that failed, as it was written."""
+    told = str(error)
+    for rule in asked.contract.rules:
+        texts = [getattr(check, "sql", "") for check in (rule.asks, rule.only)]
+        texts += getattr(rule.asks, "parts", ())[1::2]
+        computed = [one for check in (rule.asks, rule.only) for one in getattr(check, "computed", ())]
+        texts += [text for one in computed for text in one.arguments]
+        timed = {asked.sql(text)[2:-2] for text in texts if text}
+        if any(text in told for text in timed if not text.isdigit()):
+            return rule
+    return None
+
+
+def _bit(index: int) -> str:
+    return f"{1 << index % _BITS}L"

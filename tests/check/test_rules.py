@@ -1,0 +1,164 @@
+"""Rules of every kind on one batch: what is judged, what is broken, and what of it ends the run."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from lakehouse.check.contract import Checked, check
+from lakehouse.check.others import Beside
+from lakehouse.errors import ConfigError, QualityGateError
+from lakehouse.lake.batch import CODE, MESSAGE, RAW, SOURCE, SOURCE_TYPE, Arrived
+from lakehouse.spec.contract import Contract
+
+COLUMNS = {"id": "int", "s": "string", "n": "double"}
+
+
+@pytest.fixture(scope="module")
+def batch(spark: SparkSession) -> Arrived:
+    """Five rows: the first two are the same in ``s``, the fourth has nothing, the fifth could not be read."""
+    rows = [(1, "a", 1.0), (2, "a", 2.0), (3, "b", 4.0), (4, None, None)]
+    beside = f"id int, s string, n double, {RAW} string, {CODE} string, {MESSAGE} string"
+    frame = spark.createDataFrame(
+        [*((*row, None, None, None) for row in rows), (9, "z", 9.0, "?", "BAD", "bad")], beside
+    )
+    return Arrived(frame.withColumn(SOURCE, F.lit(None).cast(SOURCE_TYPE)).localCheckpoint())
+
+
+def rules(*given: dict[str, Any], **more: Any) -> Contract:
+    named = [{"name": f"r{index}", **rule} for index, rule in enumerate(given)]
+    return Contract.model_validate({"columns": COLUMNS, "rules": named, **more})
+
+
+def judged(checked: Checked) -> dict[str, tuple[int, int]]:
+    assert checked.quality
+    return {one.rule: (one.judged, one.broken) for one in checked.quality.judgements if one.rule.islower()}
+
+
+def ids(frame: DataFrame) -> list[int]:
+    return sorted(row.id for row in frame.collect())
+
+
+def test_a_rule_judges_the_rows_that_its_where_is_true_for(batch: Arrived) -> None:
+    # 1 / 0 is asked of no row
+    checked = check(
+        batch, rules({"check": "10 / (id - 3) > 4", "where": "id <> 3"}, {"check": "n > 1", "on_fail": "warn"})
+    )
+    assert judged(checked) == {"r0": (3, 2), "r1": (4, 1)}
+    assert (checked.read, checked.kept, checked.quarantined) == (5, 2, 3)
+    assert ids(checked.accepted) == [3, 4]
+
+
+def test_all_rows_together_are_those_that_go_on(batch: Arrived) -> None:
+    checked = check(
+        batch,
+        rules(
+            {"check": "n > 1"},
+            {"check": "min(n) > 1 and count(*) = 3"},
+            {"check": "count(distinct s) = 1 and sum(n) = 2", "where": "s = 'a'"},
+            {"check": "max(n) < 4", "on_fail": "warn"},
+            {"check": "avg(n) > 100", "where": "id > 100"},  # of nothing there is no average
+        ),
+    )
+    assert judged(checked) == {"r0": (4, 1), "r1": (1, 0), "r2": (1, 0), "r3": (1, 1), "r4": (1, 0)}
+    assert checked.broken == {"r0": 1, "r3": 1}
+
+
+def test_all_rows_that_are_the_same_are_put_aside_as_nobody_knows_which_is_right(batch: Arrived) -> None:
+    checked = check(
+        batch, rules({"check": "unique(s)"}, {"check": "unique(id, `s`)"}, {"check": "n <> 4", "on_fail": "warn"})
+    )
+    assert judged(checked) == {"r0": (4, 2), "r1": (4, 0), "r2": (4, 1)}
+    assert [(row.record, row.reasons) for row in checked.rejected.orderBy("record").collect()] == [
+        ("?", ["BAD"]),
+        ('{"id":1,"s":"a","n":1.0}', ["RULE:r0"]),
+        ('{"id":2,"s":"a","n":2.0}', ["RULE:r0"]),
+    ]
+    assert ids(checked.accepted) == [3, 4]
+    # a row that another rule puts aside is no other row
+    assert judged(check(batch, rules({"check": "unique(s)"}, {"check": "id > 1"})))["r0"] == (3, 0)
+
+
+def test_a_row_is_held_against_the_rows_of_its_table_but_not_against_itself(
+    spark: SparkSession, batch: Arrived
+) -> None:
+    held = spark.createDataFrame([(3, "b"), (7, "a"), (8, None)], "id int, s string")
+    contract = rules({"check": "unique(s) over table", "on_fail": "warn", "where": "id <> 2"})
+    assert judged(check(batch, contract, beside=Beside(target=held)))["r0"] == (3, 2)
+    assert judged(check(batch, contract, beside=Beside(target=held, record=("id",))))["r0"] == (3, 1)
+    assert judged(check(batch, contract))["r0"] == (3, 0)  # there is no table yet
+
+
+def test_what_a_row_names_stands_in_the_other_table(spark: SparkSession, batch: Arrived) -> None:
+    other = spark.createDataFrame([("a", 1), ("a", 2), ("x", 3), (None, 4)], "code string, number bigint")
+    beside = Beside(tables={"s.t": other})
+    contract = rules(
+        {"check": "exists_in(s, s.t.code)"}, {"check": "exists_in(s, id, s.t.code, s.t.number)", "on_fail": "warn"}
+    )
+    checked = check(batch, contract, beside=beside)
+    assert judged(checked) == {"r0": (4, 1), "r1": (4, 1)}
+    assert ids(checked.accepted) == [1, 2, 4]
+    with pytest.raises(ConfigError, match="'s' and s.t.number are string and bigint, which cannot be compared"):
+        check(batch, rules({"check": "exists_in(s, s.t.number)"}), beside=beside)
+    with pytest.raises(ConfigError, match=r"rule 'r0'.*nosuch"):
+        check(batch, rules({"check": "exists_in(s, s.t.nosuch)"}), beside=beside)
+
+
+def test_the_time_is_that_of_the_batch(batch: Arrived) -> None:
+    asked = rules(
+        {"check": "timestamp_seconds(1782000000) < now() and current_date() <= date'2026-07-01'", "on_fail": "warn"}
+    )
+    assert judged(check(batch, asked, beside=Beside(datetime(2026, 7, 1, 23, 59, tzinfo=UTC))))["r0"] == (4, 0)
+    assert judged(check(batch, asked, beside=Beside(datetime(2026, 7, 2, tzinfo=UTC))))["r0"] == (4, 4)
+    assert judged(check(batch, asked, beside=Beside(datetime(2026, 6, 1, tzinfo=UTC))))["r0"] == (4, 4)
+
+
+def test_named_checks_stand_within_others_and_within_aggregates(batch: Arrived) -> None:
+    checked = check(
+        batch,
+        rules(
+            {"check": "implies(id > 1, matches(s, '[ab]') and length_between(s, 1, 1)) or id = 9", "on_fail": "warn"},
+            {"check": "count_if(matches(s, 'a')) = 2"},
+            {"check": "n < 9 -- a comment", "where": "not matches(s, 'b') -- another"},
+        ),
+    )
+    assert judged(checked) == {"r0": (4, 0), "r1": (1, 0), "r2": (2, 0)}
+
+
+@pytest.mark.parametrize(
+    ("contract", "told"),
+    [
+        (
+            rules({"check": "n > 1", "on_fail": "warn", "at_most": "24.9%"}),
+            r"r0 \(n > 1\): 1 of 4 rows, at_most: 24.9%",
+        ),
+        (rules({"check": "n > 2", "at_most": 1}), "2 of 4 rows, at_most: 1"),
+        (rules({"check": "unique(s)", "at_most": 0}), r"r0 \(unique\(s\)\): 2 of 4 rows, at_most: 0"),
+        (rules({"check": "n > 1", "on_fail": "fail"}), r"r0 \(n > 1\): 1 rows"),
+        (rules({"check": "max(n) - min(n) < 1", "where": "id > 1"}), r"max\(n\) is 4.0, min\(n\) is 2.0"),
+        (rules({"check": "n > 2"}, min_score="86%"), r"min_score: 86%: the score is 85.7143% \(accuracy 85.71%\)"),
+    ],
+)
+def test_a_gate_says_what_was_found(batch: Arrived, contract: Contract, told: str) -> None:
+    with pytest.raises(QualityGateError, match=told) as raised:
+        check(batch, contract)
+    assert raised.value.quality
+
+
+def test_what_is_within_the_bounds_goes_on(batch: Arrived) -> None:
+    within = rules(
+        {"check": "n > 1", "on_fail": "fail", "at_most": "25%"}, {"check": "n > 2", "at_most": 2}, min_score="84%"
+    )
+    checked = check(batch, within)
+    assert (checked.kept, checked.quarantined) == (2, 3)  # what a gate lets pass is kept, or goes where its rule says
+
+
+def test_more_rules_than_a_number_has_bits_are_told_apart(batch: Arrived) -> None:
+    many = [{"check": f"id <> {index % 7}", "on_fail": "drop" if index == 64 else "warn"} for index in range(130)]
+    checked = check(batch, rules(*many))
+    assert judged(checked) == {f"r{index}": (4, int(0 < index % 7 < 5)) for index in range(130)}
+    assert ids(checked.accepted) == [2, 3, 4]
