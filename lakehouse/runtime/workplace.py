@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from lakehouse.errors import ConfigError, TransformMismatchError
 from lakehouse.lake.place import Lake
 from lakehouse.read.brokers import Brokers, brokers
+from lakehouse.runtime.query import bound
 from lakehouse.spec.document import nearest
 from lakehouse.spec.job import Job
 from lakehouse.spec.project import Project, check_parameters, read_any
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from lakehouse.read.feed import Span
     from lakehouse.spec.env import Env
+    from lakehouse.spec.query import Query
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,8 @@ def prepare(
     project, name = (Project(root), job) if root else read_any(job)
     spec = project.job(name)
     place = project.env(env)
-    known = _parameters(spec, place, params or {})
+    query = None if transform else project.query(spec)
+    known = _parameters(spec, place, params or {}, query)
 
     def resolved(text: str, where: str) -> str:
         return resolve(text, params=known, environ=os.environ, field=where)
@@ -83,7 +86,7 @@ def prepare(
             folders[source_name] = _inside(folder, roots, f"{where}: {source.path}")
         elif source.kind == "kafka":
             servers[source_name] = brokers(source, resolved, project.root, f"sources.{source_name}")
-    code = transform or load_transform(project, name)
+    code = bound(query, tuple(spec.sources), known) if query else transform or load_transform(project, name)
     if code is not None:
         check_parameters(spec, inspect.signature(code), where=name)
     settings = _settings(place, known)
@@ -111,12 +114,13 @@ def _settings(env: Env, params: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _parameters(job: Job, env: Env, given: Mapping[str, str]) -> dict[str, str]:
+def _parameters(job: Job, env: Env, given: Mapping[str, str], query: Query | None) -> dict[str, str]:
     """The value of every parameter: as given, else as the environment says, else as the job does."""
     known = {**job.params, **env.params}
     texts = [text for source in job.sources.values() for text in texts_of(source)]
     texts += [env.lake, *env.roots, *(value for value in env.spark.values() if isinstance(value, str))]
-    names = sorted({*known, *(name for text in texts for name in references(text, "param"))})
+    named = {name for text in texts for name in references(text, "param")}
+    names = sorted({*known, *named, *(query.parameters if query else ())})
     for name in given:
         if name not in names:
             message = f"--param {name}: job {job.job} has no such parameter{nearest(name, names)}"
