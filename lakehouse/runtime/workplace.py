@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from lakehouse.errors import ConfigError, TransformMismatchError
 from lakehouse.lake.place import Lake
+from lakehouse.lake.storage import local
 from lakehouse.read.brokers import Brokers, brokers
 from lakehouse.runtime.query import bound
 from lakehouse.spec.document import nearest
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from lakehouse.read.feed import Span
     from lakehouse.spec.env import Env
+    from lakehouse.spec.files import FilesSource
     from lakehouse.spec.query import Query
 
 
@@ -84,6 +86,9 @@ def prepare(
             where = f"sources.{source_name}.path"
             folder = _folder(project.root, _plain(resolved(source.path, where), where), where)
             folders[source_name] = _inside(folder, roots, f"{where}: {source.path}")
+            if source.archive_to:
+                archive = _archive(project.root, source_name, source, folder, resolved)
+                folders[f"{source_name}.archive_to"] = _inside(archive, roots, f"sources.{source_name}.archive_to")
         elif source.kind == "kafka":
             servers[source_name] = brokers(source, resolved, project.root, f"sources.{source_name}")
     code = bound(query, tuple(spec.sources), known) if query else transform or load_transform(project, name)
@@ -93,6 +98,26 @@ def prepare(
     spec = _triggered(spec, trigger) if trigger else spec
     its = Lake(lake_root, place.catalog, place.single_writer)
     return Workplace(project, spec, place, its, code, settings, folders, servers)
+
+
+def _archive(root: Path, name: str, source: FilesSource, folder: str, resolved: Callable[[str, str], str]) -> str:
+    """Where files go that were read.
+
+    Raises:
+        ConfigError: they would be read again there, or cannot be moved.
+    """
+    where = f"sources.{name}.archive_to"
+    text = str(source.archive_to)
+    target = _folder(root, _plain(resolved(text, where), where), where)
+    if local(target) is None or local(folder) is None:
+        message = f"{where}: files are moved within this machine, from a folder to a folder"
+        raise ConfigError(message)
+    below = target.removeprefix(f"{folder}/")
+    is_hidden = below != target and any(part.startswith(("_", ".")) for part in below.split("/"))
+    if target == folder or folder.startswith(f"{target}/") or (below != target and not is_hidden):
+        message = f"{where}: {text} is in the folder that is read, or around it: files would be read again there"
+        raise ConfigError(message, hint="another folder, or one below it whose name begins with _")
+    return target
 
 
 def _triggered(job: Job, trigger: str) -> Job:
