@@ -13,9 +13,9 @@ from pathlib import Path
 
 import sqlglot
 from sqlglot import Token, TokenType, exp
-from sqlglot.errors import ParseError, SqlglotError
+from sqlglot.errors import ParseError
 
-from lakehouse.errors import InvalidConfigError, Problem
+from lakehouse.errors import InvalidConfigError, Problem, first_line
 from lakehouse.spec.document import MAX_BYTES, nearest
 
 _SPARK = sqlglot.Dialect.get_or_raise("spark")
@@ -89,8 +89,9 @@ def read_query(path: Path, sources: Collection[str], *, shown_as: str) -> Query:
     except ParseError as error:
         first = error.errors[0]
         raise invalid(f"not SQL: {first['description']}", first["line"] or 1, first["col"] or 1) from None
-    except (SqlglotError, RecursionError) as error:
-        raise invalid(f"not SQL: {str(error).splitlines()[0]}") from None
+    except Exception as error:
+        # the parser itself trips over some texts, such as map() of one value
+        raise invalid(f"not SQL: {first_line(error)}") from None
     if problems:
         raise InvalidConfigError(problems)
     return Query(shown_as, found.statement, found.marks)
@@ -158,6 +159,10 @@ class _Found:
             yield self._problem(found.start(), "no references in SQL: write :name, and its value under params:")
         for found in re.finditer(r"\\\r?\n", self.text):
             yield self._problem(found.start(), "a line may not end with a backslash")
+        for token in self.tokens:
+            # the parser takes it for a column
+            if token.token_type == TokenType.TABLE:
+                yield self._problem(token.start, "TABLE x is a query: write SELECT * FROM x")
 
     def _of_the_tree(self, tree: exp.Expr) -> Iterator[Problem]:
         for kinds, message in _REFUSED:
@@ -182,9 +187,12 @@ class _Found:
     def _of_tables(self, tree: exp.Expr) -> Iterator[Problem]:
         tables = [table for table in tree.find_all(exp.Table) if not table.find_ancestor(exp.Hint)]
         named = [table for table in tables if isinstance(table.this, exp.Identifier | exp.Dot)]
-        for table in tables:
-            if table not in named and (name := _function(table.this)) not in _GENERATORS:
-                yield self._problem(self._start(table, name), f"{name}() reads what is no source")
+        others: list[exp.Table | exp.Lateral]
+        others = [table for table in tables if not isinstance(table.this, exp.Identifier | exp.Dot)]
+        others += [one for one in tree.find_all(exp.Lateral) if not isinstance(one.this, exp.Query | exp.Subquery)]
+        for other in others:
+            if (name := _function(other.this)) not in _GENERATORS:
+                yield self._problem(self._start(other, name), f"{name}() reads what is no source")
         read = {
             table.name.lower() for table in named if len(table.parts) == 1 and table.name.lower() not in _defined(table)
         }

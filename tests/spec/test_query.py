@@ -70,6 +70,11 @@ def test_a_select_over_the_sources_passes(folder, text):
         ("SELECT * FROM orders, identifier('a.b')", "1:23: identifier() reads what is no source"),
         ("SELECT identifier(:c) FROM orders", "1:8: identifier() reads what is no source"),
         ("SELECT * FROM orders, read_files('/x')", "1:23: read_files() reads what is no source"),
+        ("SELECT * FROM orders LEFT JOIN LATERAL read_files('/x')", "1:40: read_files() reads what is no source"),
+        ("WITH a AS (TABLE b) SELECT * FROM a, orders", "1:12: TABLE x is a query: write SELECT * FROM x"),
+        ("SELECT map(a) FROM orders", "1:1: not SQL: "),
+        ("SELECT * FROM orders, LATERAL (SELECT * FROM b)", "1:46: no source 'b'; expected one of orders"),
+        ("FROM orders |> UNION ALL (SELECT * FROM b)", "1:41: no source 'b'; expected one of orders"),
         ("SELECT * FROM orders JOIN delta.`/x`", "1:27: delta./x is a path, not a source"),
         ("SELECT * FROM orders JOIN `parquet`.`/x`", "1:27: parquet./x is a path, not a source"),
         (
