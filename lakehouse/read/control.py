@@ -18,11 +18,11 @@ from pyspark.sql import functions as F
 
 from lakehouse.lake.batch import SOURCE, BadFile
 from lakehouse.lake.storage import LISTING, FileEntry, list_files, local, plain_path
-from lakehouse.read.folders import placed, with_columns, without
+from lakehouse.read.folders import is_below, placed, ready, with_columns, without
 from lakehouse.read.scan import glob_escaped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from pyspark.sql import DataFrame, SparkSession
 
@@ -50,33 +50,58 @@ class Controlled:
     bad: tuple[BadFile, ...] = ()
     odd: Mapping[str, int] = field(default_factory=dict)
     """Files that are newer than their control file, or not there: path to the time at which they were read."""
+    taken: tuple[str, ...] = ()
+    """The control files that stand for a file."""
+
+    def __add__(self, other: Controlled) -> Controlled:
+        """Both."""
+        odd, says = {**self.odd, **other.odd}, {**self.says, **other.says}
+        return Controlled(self.files + other.files, says, self.bad + other.bad, odd, self.taken + other.taken)
 
 
-def controlled(spark: SparkSession, folder: str, controls: Sequence[FileEntry], source: FilesSource) -> Controlled:
-    """The files of the control files: ``orders.csv`` for both ``orders.csv.ctl`` and ``orders.ctl``."""
+def controlled(
+    spark: SparkSession,
+    folder: str,
+    controls: Sequence[FileEntry],
+    source: FilesSource,
+    *,
+    earlier: Collection[str],
+) -> Controlled:
+    """The files of the control files: ``orders.csv`` for both ``orders.csv.ctl`` and ``orders.ctl``.
+
+    ``earlier`` are the control files of other batches: a file is read for one of its own.
+    """
     there = data_files(spark, folder, source)
-    files: list[FileEntry] = []
-    says: dict[str, Control] = {}
-    bad: list[BadFile] = []
-    odd: dict[str, int] = {}
+    held = Controlled()
     for control in controls:
         found = there[_stem(control.path, source)]
+        others = {*earlier, *held.taken} & {f"{stem}{source.control}" for file in found for stem in _stems(file.path)}
         if control.bytes < 0:
-            bad.append(BadFile(control.path, "FILE_VANISHED", "it was announced, and is gone"))
-        elif len(found) != 1:
-            wrong = "there is no file" if not found else f"there are {len(found)} files"
-            bad.append(BadFile(control.path, "FILE_CONTROL", f"{wrong} for it to stand for"))
-            odd |= {file.path: file.modified_ms for file in found} or {_stem(control.path, source): -1}
+            held += _refused(control.path, "it was announced, and is gone", code="FILE_VANISHED")
+        elif not found:
+            held += _refused(control.path, "there is no file for it to stand for")
+            held += Controlled(odd={_stem(control.path, source): -1})
+        elif len(found) > 1 or others:
+            why = f"it may stand for {len(found)} files" if len(found) > 1 else f"{min(others)} stands for its file"
+            held += _refused(control.path, why)
         else:
-            try:
-                says[found[0].path] = _read(spark, control)
-            except ValueError as error:
-                bad.append(BadFile(found[0].path, "FILE_CONTROL", f"its control file says nothing usable: {error}"))
-            else:
-                files.append(found[0])
-            if found[0].modified_ms > control.modified_ms:
-                odd[found[0].path] = found[0].modified_ms
-    return Controlled(tuple(files), says, tuple(bad), odd)
+            held += _held(spark, control, found[0])
+    return held
+
+
+def _refused(path: str, why: str, *, code: str = "FILE_CONTROL") -> Controlled:
+    return Controlled(bad=(BadFile(path, code, why),))
+
+
+def _held(spark: SparkSession, control: FileEntry, file: FileEntry) -> Controlled:
+    """A file and its control file."""
+    odd = {file.path: file.modified_ms} if file.modified_ms > control.modified_ms else {}
+    try:
+        says = {file.path: _read(spark, control)}
+    except ValueError as error:
+        bad = BadFile(file.path, "FILE_CONTROL", f"its control file says nothing usable: {error}")
+        return Controlled(bad=(bad,), odd=odd, taken=(control.path,))
+    return Controlled((file,), says, (), odd, (control.path,))
 
 
 def data_files(spark: SparkSession, folder: str, source: FilesSource) -> Mapping[str, list[FileEntry]]:
@@ -101,6 +126,18 @@ def _stems(path: str) -> list[str]:
 
 def _stem(control: str, source: FilesSource) -> str:
     return control.removesuffix(str(source.control))
+
+
+def waiting(spark: SparkSession, folder: str, source: FilesSource) -> list[str]:
+    """Files that are there and not read, as nothing says yet that they are whole."""
+    if source.ready_by:
+        whole = ready(folder, source.ready_by)
+        return [file.path for file in list_files(spark, folder, source.pattern) if not is_below(file.path, whole)]
+    if not source.control:
+        return []
+    controls = {_stem(file.path, source) for file in list_files(spark, folder, source.listed)}
+    files = {file.path for found in data_files(spark, folder, source).values() for file in found}
+    return sorted(path for path in files if not controls.intersection(_stems(path)))
 
 
 def came_late(

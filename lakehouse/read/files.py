@@ -25,7 +25,7 @@ from lakehouse.lake.batch import CODE, MESSAGE, RAW, SOURCE, SOURCE_TYPE, Arrive
 from lakehouse.lake.frame import col, small_frame
 from lakehouse.lake.storage import LISTING, FileEntry, entries, list_files, listing, local, plain_path
 from lakehouse.read import csv, json, parquet
-from lakehouse.read.control import Controlled, as_told, came_late, controlled, data_files, to_read
+from lakehouse.read.control import Controlled, as_told, came_late, controlled, data_files, to_read, waiting
 from lakehouse.read.feed import Behind, Due, Taken
 from lakehouse.read.folders import is_below, ready, ready_pattern
 from lakehouse.read.scan import BLOCK, ORDINAL, URI, glob_escaped, is_the_files_fault
@@ -98,8 +98,8 @@ class FilesFeed:
             raise SourceNotFoundError(message, hint="look at the source's path, and at --param")
         taken = checkpoint.files(spark)
         found = list_files(spark, self.folder, self.source.listed)
-        if not found and not taken and not self.source.allow_empty:
-            message = f"{self.folder} holds no file that matches {self.source.pattern}, and never has"
+        if not found and not taken and not self.source.allow_empty and not waiting(spark, self.folder, self.source):
+            message = f"{self.folder} holds no file that matches {self.source.listed}, and never has"
             raise SourceEmptyError(message, hint="look at the source's path and pattern, or say allow_empty: true")
         pending = checkpoint.pending(spark)
         # a batch that is still to be read takes its files as they are now
@@ -149,7 +149,8 @@ class FilesFeed:
         files = sorted([*found, *(FileEntry(path, taken[path], length) for path, length in lost.items())])
         inputs, held = {"files": _as_noted(files)}, _NOTHING_SAID
         if self.source.control:
-            held = controlled(spark, self.folder, files, self.source)
+            earlier = checkpoint.files(spark).keys() - announced.keys()
+            held = controlled(spark, self.folder, files, self.source, earlier=earlier)
             files, inputs = list(held.files), {**inputs, "data": _as_noted(held.files)}
             if held.odd:
                 checkpoint.has_grown(spark, dict(held.odd))
@@ -166,10 +167,12 @@ class FilesFeed:
         new = self._new(spark, checkpoint)
         looked_at: Sequence[FileEntry] = new[:_LOOKED_AT]
         if self.source.control:
-            looked_at = controlled(spark, self.folder, looked_at, self.source).files
+            looked_at = controlled(spark, self.folder, looked_at, self.source, earlier=()).files
         of_place = dict.fromkeys(self.source.columns_of_place, "string")
         columns = {**columns_of_files(spark, looked_at, self.source), **(of_place if looked_at else {})}
         told = f"{len(new):,} new files, {sum(file.bytes for file in new):,} bytes of {self.folder}"
+        if late := waiting(spark, self.folder, self.source):
+            told += f"; {len(late):,} wait for {self.source.ready_by or self.source.control}, such as {late[0]}"
         return Due(told, small_frame(spark, [], {**columns, SOURCE: SOURCE_TYPE}))
 
     def behind(self, spark: SparkSession, checkpoint: Checkpoint) -> list[Behind]:

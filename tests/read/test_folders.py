@@ -15,6 +15,7 @@ from lakehouse.lake.storage import FileEntry
 from lakehouse.read.control import _read
 from lakehouse.read.folders import ready, ready_pattern
 from lakehouse.recovery.undo import undo
+from lakehouse.runtime.plan import planned
 from lakehouse.runtime.workplace import prepare
 
 JOB = """\
@@ -142,24 +143,31 @@ def test_a_file_is_read_once_it_has_its_control_file_and_held_to_it(workshop) ->
         "torn.ctl": f"{'0' * 64}",
         "odd.ctl": "many",
         "none.ctl": "1",
+        "bare.csv.ctl": "1",
+        "two.ctl": "",
     }
-    for name in ("named", "bare", "sha", "md5", "short", "torn", "odd", "waits"):
+    for name in ("named", "bare", "sha", "md5", "short", "torn", "odd", "waits", "two"):
         workshop.land(f"orders/{name}.csv", "id\n1\n")
+    workshop.land("orders/two.json", "{}")
+    assert workshop.run("x").batches == 0
     for name, text in controls.items():
         workshop.land(f"orders/{name}", text)
+    work = prepare("x", root=workshop.project, lake=str(workshop.folder), params={"landing": str(workshop.landing)})
+    plan = "\n".join(planned(work, spark=workshop.spark))
+    assert "10 new files" in plan
+    assert f"1 wait for .ctl, such as {workshop.landing}/orders/waits.csv" in plan
     rows = workshop.run("x").rows
-    assert (rows.read, rows.accepted, rows.quarantined) == (8, 4, 4)
+    assert (rows.read, rows.accepted, rows.quarantined) == (10, 4, 6)
     read = {Path(row.file).stem for row in workshop.frame("bronze.orders").select("_source.file").collect()}
     assert read == {"named", "bare", "sha", "md5"}
-    codes = {
-        "short.csv": "FILE_COUNT",
-        "torn.csv": "FILE_CHECKSUM",
-        "odd.csv": "FILE_CONTROL",
-        "none.ctl": "FILE_CONTROL",
-    }
+    # bare.csv.ctl comes before bare.ctl, and a file is read for one of them
+    unusable = dict.fromkeys(("odd.csv", "none.ctl", "bare.ctl", "two.ctl"), "FILE_CONTROL")
+    codes = {"short.csv": "FILE_COUNT", "torn.csv": "FILE_CHECKSUM", **unusable}
     assert wrong(workshop) == codes
     workshop.land("orders/waits.ctl", "1")
-    assert workshop.run("x").rows.read == 1
+    workshop.land("orders/named.ctl", "1")
+    rows = workshop.run("x").rows
+    assert (rows.read, rows.accepted) == (2, 1)
     assert workshop.run("x").batches == 0
     # what comes after its control file was read is told
     workshop.land("orders/none.csv", "id\n1\n")
