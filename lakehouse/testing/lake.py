@@ -109,8 +109,11 @@ class LocalLake:
         return Lake(str(self.folder)).table(table).path
 
     def _wanted(self, job: str, given: Mapping[str, str] | None) -> dict[str, str]:
+        asked = {"landing": str(self.landing), **(given or {})}
+        return {name: value for name, value in asked.items() if name in {*self._parameters(job), *(given or {})}}
+
+    def _parameters(self, job: str) -> set[str]:
         from lakehouse.spec.project import Project
 
-        project, asked = Project(self.project), {"landing": str(self.landing), **(given or {})}
-        known = {*project.env().params, *project.job(job).params, *(given or {})}
-        return {name: value for name, value in asked.items() if name in known}
+        project = Project(self.project)
+        return {*project.env().params, *project.job(job).params}
