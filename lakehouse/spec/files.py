@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import PurePath
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -112,6 +113,9 @@ class FilesSource(Spec):
     def _one_sign_that_all_is_there(self) -> FilesSource:
         if self.control and self.ready_by:
             message = "give control or ready_by: one of them says when a file is whole"
+            raise FieldError(message, "ready_by")
+        if self.ready_by and self.ready_by[0] != "_" and PurePath(self.ready_by).match(self.pattern):
+            message = f"{self.ready_by} would be read as a file: give a pattern that leaves it out, such as '*.csv'"
             raise FieldError(message, "ready_by")
         if self.control and self.max_bytes:
             message = "with control files a batch is bounded by their number: give max_files"

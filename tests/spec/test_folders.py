@@ -71,6 +71,7 @@ def test_a_pattern_that_may_not_end_or_names_nothing_is_refused(folder, pattern,
         ("control: .ctl, max_bytes: 5", "sources.orders.max_bytes: with control files a batch is bounded"),
         ("control: 'ctl'", "sources.orders.control: 'ctl' does not match"),
         ("control: '.c*'", "sources.orders.control: '.c*' does not match"),
+        ("ready_by: READY", "sources.orders.ready_by: READY would be read as a file"),
         ("ready_by: a/b", "sources.orders.ready_by: 'a/b' does not match"),
         ("ready_by: ..", "sources.orders.ready_by: '..' does not match"),
     ],
@@ -78,6 +79,10 @@ def test_a_pattern_that_may_not_end_or_names_nothing_is_refused(folder, pattern,
 def test_what_does_not_go_together_is_told(folder, said, told):
     [problem] = folder.problems(JOB % said)
     assert told in problem
+
+
+def test_a_marker_that_no_file_is_taken_for_may_have_any_name(folder):
+    assert folder.job(JOB % "ready_by: READY, pattern: '*.csv'").sources["orders"].ready_by == "READY"
 
 
 def test_markers_are_for_runs_that_end(folder):
