@@ -14,7 +14,7 @@ from lakehouse.spec.files import FilesSource
 from lakehouse.spec.kafka import AtOffsets, KafkaSource
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from lakehouse.runtime.workplace import Workplace
     from lakehouse.spec.job import Job
@@ -51,7 +51,7 @@ def inputs(work: Workplace, scratch: Path, *, given: Path | None, size: int) -> 
     Raises:
         ConfigError: a source cannot be copied; SourceEmptyError: there is nothing.
     """
-    sources: dict[str, Mapping[str, Any]] = {}
+    sources: dict[str, dict[str, Any]] = {}
     folders: dict[str, str] = {}
     tables: dict[str, Path] = {}
     for name, source in work.job.sources.items():
@@ -59,8 +59,10 @@ def inputs(work: Workplace, scratch: Path, *, given: Path | None, size: int) -> 
             place = scratch / "input" / name
             _copy(given or local(work.folders[name]), place, source, size)
             folders[name] = str(place)
+            # what a trial has read is for the next one, too
+            sources[name] = {"archive_to": None}
             if work.job.write.mode != "snapshot":
-                sources[name] = {"max_files": max(size // _BATCHES, 1), "max_bytes": None}
+                sources[name] |= {"max_files": max(size // _BATCHES, 1), "max_bytes": None}
         elif isinstance(source, KafkaSource):
             sources[name] = _newest(work, name, source, size)
         else:
@@ -73,15 +75,25 @@ def _copy(folder: Path | None, place: Path, source: FilesSource, size: int) -> N
     if folder is None or not folder.is_dir():
         message = f"{source.path} is no folder of this machine"
         raise ConfigError(message, hint="give a folder of files by --input")
-    found = [file for file in folder.rglob(source.pattern) if file.is_file() and file.name[0] not in "._"]
+    found = [file for file in folder.rglob(source.listed) if file.is_file() and file.name[0] not in "._"]
     newest = sorted(found, key=lambda file: file.stat().st_mtime_ns)[-size:]
     if not newest:
-        message = f"{folder} holds no file that matches {source.pattern}"
+        message = f"{folder} holds no file that matches {source.listed}"
         raise SourceEmptyError(message, hint="give a folder of files by --input")
-    for file in newest:
+    for file in [*newest, *_beside(folder, newest, source)]:
         copy = place / file.relative_to(folder)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(file, copy)
+
+
+def _beside(folder: Path, files: Sequence[Path], source: FilesSource) -> Iterator[Path]:
+    """What else there must be for the files to be read: those that control files stand for, and markers."""
+    if source.control:
+        for file in files:
+            bare = file.name.removesuffix(source.control)
+            yield from (one for one in file.parent.iterdir() if one.is_file() and one.name.startswith(bare))
+    if source.ready_by:
+        yield from (marker for marker in folder.rglob(source.ready_by) if marker.is_file())
 
 
 def _newest(work: Workplace, name: str, source: KafkaSource, size: int) -> dict[str, Any]:

@@ -87,6 +87,15 @@ class Checkpoint:
         """Note that the ledger was told of all batches up to this one."""
         write_text(spark, f"{self.path}/recorded", str(batch))
 
+    def archived(self, spark: SparkSession) -> int:
+        """The newest batch whose files were moved away; -1 where none were."""
+        lines = read_lines(spark, f"{self.path}/archived")
+        return int(lines[0]) if lines else -1
+
+    def has_archived(self, spark: SparkSession, batch: int) -> None:
+        """Note that the files of all batches up to this one were moved away."""
+        write_text(spark, f"{self.path}/archived", str(batch))
+
     def grown(self, spark: SparkSession) -> dict[str, int]:
         """The files that changed after Spark noted them and before they were read: path to the time that was read."""
         lines = read_lines(spark, f"{self.path}/grown.json")

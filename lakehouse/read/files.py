@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import partial, reduce
 from itertools import groupby
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType
@@ -25,7 +25,9 @@ from lakehouse.lake.batch import CODE, MESSAGE, RAW, SOURCE, SOURCE_TYPE, Arrive
 from lakehouse.lake.frame import col, small_frame
 from lakehouse.lake.storage import LISTING, FileEntry, entries, list_files, listing, local, plain_path
 from lakehouse.read import csv, json, parquet
+from lakehouse.read.control import Controlled, as_told, came_late, controlled, data_files, to_read, waiting
 from lakehouse.read.feed import Behind, Due, Taken
+from lakehouse.read.folders import is_below, ready, ready_pattern
 from lakehouse.read.scan import BLOCK, ORDINAL, URI, glob_escaped, is_the_files_fault
 
 if TYPE_CHECKING:
@@ -52,6 +54,8 @@ _NEVER = "36500d"
 
 _LOOKED_AT = 100
 """Files whose header a plan reads."""
+
+_NOTHING_SAID = Controlled()
 
 _FORMATS = {"csv": csv, "json": json, "parquet": parquet}
 
@@ -93,9 +97,9 @@ class FilesFeed:
             message = f"no folder {self.folder}"
             raise SourceNotFoundError(message, hint="look at the source's path, and at --param")
         taken = checkpoint.files(spark)
-        found = list_files(spark, self.folder, self.source.pattern)
-        if not found and not taken and not self.source.allow_empty:
-            message = f"{self.folder} holds no file that matches {self.source.pattern}, and never has"
+        found = list_files(spark, self.folder, self.source.listed)
+        if not found and not taken and not self.source.allow_empty and not waiting(spark, self.folder, self.source):
+            message = f"{self.folder} holds no file that matches {self.source.listed}, and never has"
             raise SourceEmptyError(message, hint="look at the source's path and pattern, or say allow_empty: true")
         pending = checkpoint.pending(spark)
         # a batch that is still to be read takes its files as they are now
@@ -103,21 +107,26 @@ class FilesFeed:
         noted = {path: modified for path, (modified, _) in taken.items()} | checkpoint.grown(spark)
         read = {path: modified for path, modified in noted.items() if path not in open_files}
         changed = [file.path for file in found if read.get(file.path, file.modified_ms) != file.modified_ms]
+        if self.source.control and self.source.on_changed == "fail":
+            changed += came_late(data_files(spark, self.folder, self.source), read, noted, self.source)
         if changed and self.source.on_changed == "fail":
             message = f"{len(changed)} files were rewritten after they were read, first {changed[0]}"
             raise FileChangedError(message, hint="deliver what is new under a new name, or say on_changed: ignore")
-        return [file for file in found if file.path not in taken]
+        marker = self.source.ready_by
+        whole = ready(self.folder, marker) if marker else None
+        return [file for file in found if file.path not in taken and (whole is None or is_below(file.path, whole))]
 
     def stream(self, spark: SparkSession, run_id: str) -> DataFrame:
         """The files that arrive, as a stream of ``path, modified_ms, bytes``; their content is not read here."""
         del run_id
         reader = spark.readStream.format("binaryFile").schema(LISTING).option("recursiveFileLookup", "true")
-        reader = reader.option("pathGlobFilter", self.source.pattern).option("maxFileAge", _NEVER)
+        reader = reader.option("pathGlobFilter", self.source.listed).option("maxFileAge", _NEVER)
         if self.source.max_bytes:
             reader = reader.option("maxBytesPerTrigger", self.source.max_bytes)
         else:
             reader = reader.option("maxFilesPerTrigger", self.source.max_files or 1000)
-        files = listing(reader.load(glob_escaped(self.folder)))
+        marker = self.source.ready_by
+        files = listing(reader.load(ready_pattern(self.folder, marker) if marker else glob_escaped(self.folder)))
         if self.span is None:
             return files
         first, last = self.span.bounds_ms
@@ -138,19 +147,32 @@ class FilesFeed:
             path: 0 if (place := local(path)) is None or place.exists() else -1 for path in taken.keys() - known.keys()
         }
         files = sorted([*found, *(FileEntry(path, taken[path], length) for path, length in lost.items())])
-        inputs = {"files": [[file.path, file.modified_ms, file.bytes] for file in files]}
+        inputs, held = {"files": _as_noted(files)}, _NOTHING_SAID
+        if self.source.control:
+            earlier = checkpoint.files(spark).keys() - announced.keys()
+            held = controlled(spark, self.folder, files, self.source, earlier=earlier)
+            files, inputs = list(held.files), {**inputs, "data": _as_noted(held.files)}
+            if held.odd:
+                checkpoint.has_grown(spark, dict(held.odd))
         now = datetime.now(UTC)
         lies: Literal["before", "behind"] | None = None
         if span and announced and not taken:
             # Spark takes files in the order of their times
             lies = "behind" if min(announced.values()) >= span.bounds_ms[1] else "before"
-        return Taken(inputs, partial(read_files, spark, files, self.source, run_id=run_id, now=now), lies=lies)
+        arrive = partial(read_files, spark, files, self.source, run_id=run_id, now=now, held=held)
+        return Taken(inputs, arrive, lies=lies)
 
     def due(self, spark: SparkSession, checkpoint: Checkpoint) -> Due:
         """The new files, and what their headers, footers and first lines name."""
         new = self._new(spark, checkpoint)
-        columns = columns_of_files(spark, new[:_LOOKED_AT], self.source)
+        looked_at: Sequence[FileEntry] = new[:_LOOKED_AT]
+        if self.source.control:
+            looked_at = controlled(spark, self.folder, looked_at, self.source, earlier=()).files
+        of_place = dict.fromkeys(self.source.columns_of_place, "string")
+        columns = {**columns_of_files(spark, looked_at, self.source), **(of_place if looked_at else {})}
         told = f"{len(new):,} new files, {sum(file.bytes for file in new):,} bytes of {self.folder}"
+        if late := waiting(spark, self.folder, self.source):
+            told += f"; {len(late):,} wait for {self.source.ready_by or self.source.control}, such as {late[0]}"
         return Due(told, small_frame(spark, [], {**columns, SOURCE: SOURCE_TYPE}))
 
     def behind(self, spark: SparkSession, checkpoint: Checkpoint) -> list[Behind]:
@@ -189,19 +211,26 @@ class _Read:
 
 
 def read_files(
-    spark: SparkSession, files: Sequence[FileEntry], source: FilesSource, *, run_id: str, now: datetime
+    spark: SparkSession,
+    files: Sequence[FileEntry],
+    source: FilesSource,
+    *,
+    run_id: str,
+    now: datetime,
+    held: Controlled = _NOTHING_SAID,
 ) -> Arrived:
     """The records of the files, each with its file and its ordinal in it (from 1), evaluated once.
 
     Text formats give every value as the text that was received; types are a contract's matter. Columns are matched by
-    name, and one that a file lacks is NULL.
+    name, and one that a file lacks is NULL. Then come the columns that the files' places tell. ``held`` says what their
+    control files say of them.
 
     Raises:
         FileUnreadableError: a file cannot be read, and the source says ``on_unreadable: fail``.
         FileChangedError: a file changed while it was read.
     """
-    read = _Read()
-    wanted = sorted(files)
+    wanted, refused = to_read(spark, sorted(files), source, held)
+    read = _Read(bad=refused)
     for kind, same in groupby(
         sorted(wanted, key=lambda file: (_kind(file, source), file)), key=lambda file: _kind(file, source)
     ):
@@ -226,11 +255,17 @@ def read_files(
             for paths, scan in groups:
                 read += _readable(paths, scan, is_text=kind != "parquet")
     _unchanged(file for file in wanted if file.bytes >= 0)
-    if read.bad and source.on_unreadable == "fail":
-        listed = "\n  ".join(f"{file.file}: {file.code}: {file.message}" for file in read.bad)
-        message = f"{len(read.bad)} of {len(wanted)} files cannot be read:\n  {listed}"
+    rows, bad = as_told(_with_source(spark, read, run_id, now), wanted, read.bad, source, held)
+    if bad and source.on_unreadable == "fail":
+        listed = "\n  ".join(f"{file.file}: {file.code}: {file.message}" for file in bad)
+        message = f"{len(bad)} of {len(files)} files cannot be read:\n  {listed}"
         raise FileUnreadableError(message, hint="mend or remove them, or say on_unreadable: quarantine")
-    return Arrived(_with_source(spark, read, run_id, now), read.bad)
+    return Arrived(rows, bad)
+
+
+def _as_noted(files: Sequence[FileEntry]) -> list[list[Any]]:
+    """Files as the commits of their batch name them."""
+    return [[file.path, file.modified_ms, file.bytes] for file in files]
 
 
 def _kind(file: FileEntry, source: FilesSource) -> str:

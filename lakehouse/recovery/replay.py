@@ -386,7 +386,7 @@ def _files(one: _Replay, source: FilesSource, spark: SparkSession, checkpoint: C
         RecoveryError: the job has yet to read one.
     """
     name, _ = one.job.job.stream
-    there = {file.path: file for file in list_files(spark, one.job.folders[name], source.pattern)}
+    there = {file.path: file for file in list_files(spark, one.job.folders[name], source.listed)}
     read = {path: at for path, (at, _) in checkpoint.files(spark).items()}
     mine = [file for file in there.values() if one.span.holds(file.modified_ms)]
     new = [file.path for file in mine if file.path not in read]

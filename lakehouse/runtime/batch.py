@@ -37,6 +37,7 @@ from lakehouse.runtime.breaker import judge
 from lakehouse.runtime.fates import rows_of
 from lakehouse.runtime.judged import after_transform, beside, together
 from lakehouse.runtime.lock import leased
+from lakehouse.runtime.query import QueryTransform
 from lakehouse.write import plan
 from lakehouse.write.commit import FAR_BACK, Plan, WriteResult, earlier, result
 from lakehouse.write.events import flag
@@ -385,7 +386,12 @@ def _transformed(work: Workplace, frames: Mapping[str, DataFrame]) -> DataFrame:
             # the contract of the write evaluates the rows while it judges them
             return produced if work.job.write.contract else materialise(produced)
     except Exception as error:
-        message = f"transform() of {work.job.job} failed: {type(error).__name__}: {first_line(error)}"
+        code = (
+            work.transform.query.file
+            if isinstance(work.transform, QueryTransform)
+            else f"transform() of {work.job.job}"
+        )
+        message = f"{code} failed: {type(error).__name__}: {first_line(error)}"
         # Spark reads while it evaluates, and says of the disk what is no fault of the code
         raise (known(error) if not isinstance(error, OSError) else None) or TransformError(message) from error
     message = f"transform() of {work.job.job} returned {type(produced).__name__}, not a DataFrame"

@@ -52,14 +52,24 @@ def _beside(work: Workplace) -> _Beside | None:
     return _Beside(table, checkpoint, (folders[0], folders[1]), folders[2])
 
 
+def _whole_source(work: Workplace) -> None:
+    _, source = work.job.stream
+    if archive := getattr(source, "archive_to", None):
+        message = f"{work.job.job} moves what it has read to {archive}: its source holds only what is new"
+        hint = "move those files back into the source's folder, and take archive_to out for this run"
+        raise ConfigError(message, hint=hint)
+
+
 def run(
     work: Workplace, spark: SparkSession, target: Table, done: Callable[[Outcome], None], stop: threading.Event
 ) -> None:
     """Rebuild the target. Readers see the old one until one commit makes it the new one; its history stays.
 
     Raises:
-        ConfigError: the lake is not on this machine's file system, where a checkpoint can be renamed.
+        ConfigError: the lake is not on this machine's file system, where a checkpoint can be renamed; or files that
+            were read are archived, so that the source does not begin at its start.
     """
+    _whole_source(work)
     beside = _beside(work)
     if beside is None:
         message = f"--full-refresh renames a checkpoint, which {work.lake.root} cannot do"

@@ -18,9 +18,11 @@ from lakehouse.lake.batch import Identity
 from lakehouse.lake.faults import known, meant
 from lakehouse.lake.table import exists
 from lakehouse.publish.ledger import newest_batch as newest_told
+from lakehouse.read.archive import archive
 from lakehouse.runtime.batch import Batch, Incoming, explained, pinned, process
 from lakehouse.runtime.feeds import feed_of
 from lakehouse.runtime.session import having
+from lakehouse.spec.files import FilesSource
 from lakehouse.write.commit import newest_batch
 
 if TYPE_CHECKING:
@@ -116,6 +118,8 @@ def run(
 
     def each(feed: Feed, frame: DataFrame, number: int) -> None:
         nonlocal wrote
+        # while Spark is not looking into the folder
+        _archive(work, journal, checkpoint)
         identity = seen.known(Identity(work.job.job, work.run_id, stream_id(), number, beside=beside))
         batch = _batch(work, feed, frame, identity, target, checkpoint)
         if batch is None:
@@ -128,8 +132,22 @@ def run(
         seen.asked |= outcome.status == "done" and not outcome.written.is_empty
         done(outcome)
 
+    _archive(work, journal, checkpoint)
     with suppress(_EnoughError):
         _stream(work, spark, checkpoint, each, stop=stop, idle=journal.flush_if_due)
+    _archive(work, journal, checkpoint, ended=True)
+
+
+def _archive(work: Workplace, journal: Journal, checkpoint: Checkpoint, *, ended: bool = False) -> None:
+    """Move the files away that were read by batches that are done with, where the job says so.
+
+    A replay leaves them where they are.
+    """
+    name, source = work.job.stream
+    if isinstance(source, FilesSource) and source.archive_to and work.span is None:
+        if ended:
+            journal.flush()
+        archive(journal.spark, checkpoint, work.folders[name], work.folders[f"{name}.archive_to"], source)
 
 
 def _batch(

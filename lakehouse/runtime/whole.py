@@ -12,6 +12,7 @@ from lakehouse.lake.table import commits
 from lakehouse.maintain.commit import MOVES
 from lakehouse.runtime.batch import Batch, pinned, process, replayed
 from lakehouse.runtime.journal import recovered
+from lakehouse.runtime.query import QueryTransform
 from lakehouse.write.commit import earlier
 
 if TYPE_CHECKING:
@@ -66,6 +67,9 @@ def _changed(spark: SparkSession, table: Table, version: int) -> tuple[int, str]
 def _digest(work: Workplace, versions: Mapping[str, tuple[int, str]]) -> str:
     """What the result depends on: the job as written, its code, and the versions of its sources."""
     code: Any = work.transform
-    text = inspect.getsource(inspect.getmodule(code) or code) if code else ""
+    if isinstance(code, QueryTransform):
+        text = code.source
+    else:
+        text = inspect.getsource(inspect.getmodule(code) or code) if code else ""
     parts = [work.job.model_dump_json(exclude={"retry", "breaker"}), text, json.dumps(versions, sort_keys=True)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]

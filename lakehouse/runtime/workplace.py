@@ -16,7 +16,9 @@ from pydantic import ValidationError
 
 from lakehouse.errors import ConfigError, TransformMismatchError
 from lakehouse.lake.place import Lake
+from lakehouse.lake.storage import local
 from lakehouse.read.brokers import Brokers, brokers
+from lakehouse.runtime.query import bound
 from lakehouse.spec.document import nearest
 from lakehouse.spec.job import Job
 from lakehouse.spec.project import Project, check_parameters, read_any
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
     from lakehouse.read.feed import Span
     from lakehouse.spec.env import Env
+    from lakehouse.spec.files import FilesSource
+    from lakehouse.spec.query import Query
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,8 @@ def prepare(
     project, name = (Project(root), job) if root else read_any(job)
     spec = project.job(name)
     place = project.env(env)
-    known = _parameters(spec, place, params or {})
+    query = None if transform else project.query(spec)
+    known = _parameters(spec, place, params or {}, query)
 
     def resolved(text: str, where: str) -> str:
         return resolve(text, params=known, environ=os.environ, field=where)
@@ -81,15 +86,38 @@ def prepare(
             where = f"sources.{source_name}.path"
             folder = _folder(project.root, _plain(resolved(source.path, where), where), where)
             folders[source_name] = _inside(folder, roots, f"{where}: {source.path}")
+            if source.archive_to:
+                archive = _archive(project.root, source_name, source, folder, resolved)
+                folders[f"{source_name}.archive_to"] = _inside(archive, roots, f"sources.{source_name}.archive_to")
         elif source.kind == "kafka":
             servers[source_name] = brokers(source, resolved, project.root, f"sources.{source_name}")
-    code = transform or load_transform(project, name)
+    code = bound(query, tuple(spec.sources), known) if query else transform or load_transform(project, name)
     if code is not None:
         check_parameters(spec, inspect.signature(code), where=name)
     settings = _settings(place, known)
     spec = _triggered(spec, trigger) if trigger else spec
     its = Lake(lake_root, place.catalog, place.single_writer)
     return Workplace(project, spec, place, its, code, settings, folders, servers)
+
+
+def _archive(root: Path, name: str, source: FilesSource, folder: str, resolved: Callable[[str, str], str]) -> str:
+    """Where files go that were read.
+
+    Raises:
+        ConfigError: they would be read again there, or cannot be moved.
+    """
+    where = f"sources.{name}.archive_to"
+    text = str(source.archive_to)
+    target = _folder(root, _plain(resolved(text, where), where), where)
+    if local(target) is None or local(folder) is None:
+        message = f"{where}: files are moved within this machine, from a folder to a folder"
+        raise ConfigError(message)
+    below = target.removeprefix(f"{folder}/")
+    is_hidden = below != target and any(part.startswith(("_", ".")) for part in below.split("/"))
+    if target == folder or folder.startswith(f"{target}/") or (below != target and not is_hidden):
+        message = f"{where}: {text} is in the folder that is read, or around it: files would be read again there"
+        raise ConfigError(message, hint="another folder, or one below it whose name begins with _")
+    return target
 
 
 def _triggered(job: Job, trigger: str) -> Job:
@@ -111,12 +139,13 @@ def _settings(env: Env, params: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _parameters(job: Job, env: Env, given: Mapping[str, str]) -> dict[str, str]:
+def _parameters(job: Job, env: Env, given: Mapping[str, str], query: Query | None) -> dict[str, str]:
     """The value of every parameter: as given, else as the environment says, else as the job does."""
     known = {**job.params, **env.params}
     texts = [text for source in job.sources.values() for text in texts_of(source)]
     texts += [env.lake, *env.roots, *(value for value in env.spark.values() if isinstance(value, str))]
-    names = sorted({*known, *(name for text in texts for name in references(text, "param"))})
+    named = {name for text in texts for name in references(text, "param")}
+    names = sorted({*known, *named, *(query.parameters if query else ())})
     for name in given:
         if name not in names:
             message = f"--param {name}: job {job.job} has no such parameter{nearest(name, names)}"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import PurePath
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from lakehouse.spec.base import Bytes, FieldError, Files, Spec
+from lakehouse.spec.base import Bytes, ColumnNames, FieldError, Files, Spec
 from lakehouse.spec.contract import ContractOrFile
+from lakehouse.spec.folders import ControlEnding, Marker, NamePattern
 from lakehouse.spec.reference import Text
 
 FileFormat = Literal["csv", "json", "parquet"]
@@ -43,6 +46,26 @@ class FilesSource(Spec):
     ] = "*"
     format: FileFormat | None = None
     csv: CsvOptions = CsvOptions()
+    partition_columns: Annotated[
+        ColumnNames, Field(description="Folders such as country=DE as columns of text; every file must lie in them.")
+    ] = ()
+    name_pattern: Annotated[
+        NamePattern | None,
+        Field(
+            description="A regular expression that every file name must match; its named groups are columns of text."
+        ),
+    ] = None
+    control: Annotated[
+        ControlEnding | None,
+        Field(description="The ending of control files, such as .ctl: a file is read once it has one, and held to it."),
+    ] = None
+    ready_by: Annotated[
+        Marker | None,
+        Field(description="A marker, such as _SUCCESS: files are read once it is in their folder or one above."),
+    ] = None
+    archive_to: Annotated[
+        Text | None, Field(description="A folder that files are moved to once the batch that read them is committed.")
+    ] = None
     max_files: Annotated[Files | None, Field(description="Files in a batch; 1000 unless max_bytes is given.")] = None
     max_bytes: Annotated[Bytes | None, Field(description="Bytes in a batch, as files lie on disk.")] = None
     on_unreadable: Annotated[
@@ -60,6 +83,44 @@ class FilesSource(Spec):
     ] = False
     contract: ContractOrFile = None
     stream: Annotated[Literal[True], Field(description="Files are always read incrementally.")] = True
+
+    @property
+    def columns_of_place(self) -> tuple[str, ...]:
+        """The columns that a file's folders and its name tell."""
+        groups = re.compile(self.name_pattern).groupindex if self.name_pattern else ()
+        return (*self.partition_columns, *groups)
+
+    @property
+    def listed(self) -> str:
+        """Which names tell that there is something to read: those of the files, or of their control files."""
+        return f"*{self.control}" if self.control else self.pattern
+
+    @model_validator(mode="after")
+    def _columns_of_a_place(self) -> FilesSource:
+        seen: set[str] = set()
+        for name in self.columns_of_place:
+            field = "partition_columns" if name in self.partition_columns else "name_pattern"
+            if name.startswith("__") or name.lower() == "_source":
+                message = f"'{name}' is reserved"
+                raise FieldError(message, field)
+            if name.lower() in seen:
+                message = f"'{name}' is told twice: by a folder or the name"
+                raise FieldError(message, field)
+            seen.add(name.lower())
+        return self
+
+    @model_validator(mode="after")
+    def _one_sign_that_all_is_there(self) -> FilesSource:
+        if self.control and self.ready_by:
+            message = "give control or ready_by: one of them says when a file is whole"
+            raise FieldError(message, "ready_by")
+        if self.ready_by and self.ready_by[0] != "_" and PurePath(self.ready_by).match(self.pattern):
+            message = f"{self.ready_by} would be read as a file: give a pattern that leaves it out, such as '*.csv'"
+            raise FieldError(message, "ready_by")
+        if self.control and self.max_bytes:
+            message = "with control files a batch is bounded by their number: give max_files"
+            raise FieldError(message, "max_bytes")
+        return self
 
     @model_validator(mode="after")
     def _one_bound(self) -> FilesSource:

@@ -9,6 +9,7 @@ from pydantic import Field, StringConstraints, model_validator
 from lakehouse.spec.base import FieldError, JobName, Spec
 from lakehouse.spec.expression import ReferenceCheck, UniqueCheck, asks_time
 from lakehouse.spec.failures import Breaker, Retry
+from lakehouse.spec.files import FilesSource
 from lakehouse.spec.kafka import KafkaSource
 from lakehouse.spec.reference import ParameterText
 from lakehouse.spec.source import Source, TableSource
@@ -16,7 +17,6 @@ from lakehouse.spec.write import Write
 
 if TYPE_CHECKING:
     from lakehouse.spec.contract import Contract
-    from lakehouse.spec.files import FilesSource
 
 SourceName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
@@ -81,6 +81,9 @@ class Job(Spec):
             message = "without an incremental source there is nothing to wait for: leave it out"
             raise FieldError(message, "trigger")
         for name, source in self.sources.items():
+            if isinstance(source, FilesSource) and source.ready_by and self.trigger != "available_now":
+                message = "markers are looked for when a run begins: its trigger is available_now"
+                raise FieldError(message, "sources", name, "ready_by")
             if (
                 isinstance(source, KafkaSource)
                 and source.ending_offsets != "latest"

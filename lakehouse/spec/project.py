@@ -16,6 +16,7 @@ from lakehouse.spec.contract import Contract
 from lakehouse.spec.document import Document, Location, nearest, read_document, validate
 from lakehouse.spec.env import Env
 from lakehouse.spec.job import Job
+from lakehouse.spec.query import Query, read_query
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,20 @@ class Project:
         """The Python file of a job, if it has one."""
         path = self.root / "jobs" / f"{job}.py"
         return path if path.is_file() else None
+
+    def query(self, job: Job) -> Query | None:
+        """The SQL of a job, read and held against its sources; None where it has none.
+
+        Raises:
+            InvalidConfigError: it is not one SELECT over them, or there is Python as well.
+        """
+        path = self.root / "jobs" / f"{job.job}.sql"
+        if not path.is_file():
+            return None
+        if code := self.code(job.job):
+            message = f"the job has {self._shown(code)}, too: its logic is one of them"
+            raise InvalidConfigError([Problem(self._shown(path), 1, 1, "", message)])
+        return read_query(path, job.sources, shown_as=self._shown(path))
 
     def job(self, name: str) -> Job:
         """The job, read and checked against its own code; nothing of it is run.
@@ -134,6 +149,8 @@ class Project:
         return contract
 
     def _check_transform(self, job: Job) -> None:
+        if self.query(job):
+            return
         path = self.code(job.job)
         signature = None if path is None else _signature(path, self._shown(path))
         check_parameters(job, signature, where=self._shown(path) if path else f"conf/{job.job}.yaml")
@@ -157,7 +174,7 @@ def check_parameters(job: Job, signature: Signature | None, *, where: str) -> No
     if signature is None:
         if len(sources) > 1:
             message = f"{where}: {len(sources)} sources ({', '.join(sources)}) and no transform to bring them together"
-            raise TransformMismatchError(message, hint=f"write jobs/{job.job}.py with {wanted}")
+            raise TransformMismatchError(message, hint=f"write jobs/{job.job}.py with {wanted}, or jobs/{job.job}.sql")
         return
     try:
         signature.bind(**dict.fromkeys(sources))
@@ -236,14 +253,14 @@ def _unknown_columns(contract: Contract, document: Document, at: Location) -> li
 
 
 def read_any(value: str) -> tuple[Project, str]:
-    """What ``JOB`` on a command line means: a job's name in the project around here, or its YAML or Python file.
+    """What ``JOB`` on a command line means: a job's name in the project around here, or its YAML, Python or SQL file.
 
     Raises:
         JobNotFoundError: there is no such file, or it is no job's.
         ConfigError: there is no project.
     """
     path = Path(value)
-    if path.suffix not in (".yaml", ".py"):
+    if path.suffix not in (".yaml", ".py", ".sql"):
         return Project.around(Path.cwd()), value
     if not path.is_file():
         message = f"no such file: {value}"

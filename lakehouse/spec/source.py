@@ -74,7 +74,7 @@ Source = Annotated[FilesSource | KafkaSource | TableSource, Field(discriminator=
 def texts_of(source: FilesSource | KafkaSource | TableSource) -> list[str]:
     """Every text of a source that may hold references."""
     if isinstance(source, FilesSource):
-        return [source.path]
+        return [text for text in (source.path, source.archive_to) if text]
     if isinstance(source, TableSource):
         return []
     registry = getattr(source.value, "registry", None)

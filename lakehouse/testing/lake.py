@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lakehouse.errors import ConfigError
 from lakehouse.lake.place import Lake
 from lakehouse.lake.table import head, read_table
 
@@ -62,13 +63,10 @@ class LocalLake:
         from lakehouse.runtime.runner import execute
         from lakehouse.runtime.workplace import prepare
 
-        asked = {"landing": str(self.landing), **(params or {})}
-        known = self._parameters(job)
-        wanted = {name: value for name, value in asked.items() if name in known or name in (params or {})}
         work = prepare(
             job,
             lake=str(self.folder),
-            params=wanted,
+            params=self._wanted(job, params),
             transform=transform,
             trigger="available_now",
             root=self.project,
@@ -77,6 +75,20 @@ class LocalLake:
         if result.error:
             raise result.error
         return result
+
+    def transform(self, job: str, *, params: Mapping[str, str] | None = None) -> Callable[..., DataFrame]:
+        """What a job makes of frames, to be called with one for each source; the same for Python and for SQL.
+
+        Raises:
+            ConfigError: the job cannot be run as written, or has no logic of its own.
+        """
+        from lakehouse.runtime.workplace import prepare
+
+        code = prepare(job, lake=str(self.folder), params=self._wanted(job, params), root=self.project).transform
+        if code is None:
+            message = f"{job} has no logic of its own: neither jobs/{job}.py nor jobs/{job}.sql"
+            raise ConfigError(message)
+        return code
 
     def frame(self, table: str) -> DataFrame:
         """A table as it is now."""
@@ -95,6 +107,10 @@ class LocalLake:
 
     def _path(self, table: str) -> str:
         return Lake(str(self.folder)).table(table).path
+
+    def _wanted(self, job: str, given: Mapping[str, str] | None) -> dict[str, str]:
+        asked = {"landing": str(self.landing), **(given or {})}
+        return {name: value for name, value in asked.items() if name in {*self._parameters(job), *(given or {})}}
 
     def _parameters(self, job: str) -> set[str]:
         from lakehouse.spec.project import Project

@@ -94,7 +94,7 @@ def test_one_source_needs_no_code(folder):
 def test_several_sources_need_code_that_brings_them_together(folder):
     with pytest.raises(TransformMismatchError, match=r"conf/x.yaml: 2 sources \(orders, customers\)") as caught:
         folder.job(TWO)
-    assert caught.value.hint == "write jobs/x.py with def transform(orders, customers)"
+    assert caught.value.hint == "write jobs/x.py with def transform(orders, customers), or jobs/x.sql"
 
 
 def test_a_job_is_named_as_its_file(folder):

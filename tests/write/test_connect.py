@@ -1,4 +1,4 @@
-"""The write engine on a Spark Connect session: the same tests, in a process of their own, as one process has one kind."""
+"""The write engine, and SQL jobs, on a Spark Connect session: the same tests, in a process of their own, as one process has one kind."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ SAME = (
     "tests/write/test_histories.py::test_the_table_is_the_fold_of_all_that_came[scd2]",
     "tests/write/test_histories.py::test_the_table_is_the_fold_of_all_that_came[snapshots by file, as scd1]",
     "tests/write/test_overwrite.py::test_rows_outside_of_replace_where_are_an_error_and_the_others_are_replaced",
+    "tests/runtime/test_query.py::test_parameters_are_values_whatever_is_in_them_and_no_view_is_left",
 )
 
 
