@@ -10,6 +10,8 @@ from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
 
 from lakehouse.check.columns import AS_RECEIVED, with_types
+from lakehouse.check.noted import noted
+from lakehouse.check.personal import personal, without_values
 from lakehouse.errors import ConfigError, QualityGateError, first_line
 from lakehouse.lake.batch import CODE, MESSAGE, RAW, RECEIVED, SKIP, SOURCE
 from lakehouse.lake.frame import as_json, col, counted
@@ -72,6 +74,7 @@ def check(arrived: Arrived, contract: Contract | None, *, missing: str = "null")
         _first_code().alias("code"),
         F.col(REASONS).alias("reasons"),
         _text().alias("message"),
+        *noted(arrived.rows, contract, F.col(REASONS)),
     )
     rules = {rule.name: counts[f"rule_{index}"] for index, rule in enumerate(contract.rules)}
     _gate(contract, rules)
@@ -190,7 +193,8 @@ def _evaluated(judged: DataFrame, contract: Contract, skips: Sequence[str]) -> t
     except PySparkException as error:
         # Spark shows the expression that failed, as it was written
         if rule := next((rule for rule in contract.rules if rule.check in str(error)), None):
-            message = f"rule '{rule.name}' fails on some row: '{rule.check}': {first_line(error)}"
+            said = without_values(error, rule.check, personal(contract))
+            message = f"rule '{rule.name}' fails on some row: '{rule.check}': {said}"
             hint = "say what such a row means, with nullif(), try_divide(), try_cast() and the like"
             raise ConfigError(message, hint=hint) from error
         raise

@@ -16,6 +16,11 @@ Retention = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,5} (hour|ho
 """How long, as ``30 days`` or ``12 hours``."""
 
 
+def _time(text: str) -> timedelta:
+    number, unit = text.split()
+    return timedelta(hours=int(number)) if unit.startswith("hour") else timedelta(days=int(number))
+
+
 class _Write(Spec):
     """What every mode shares."""
 
@@ -34,6 +39,15 @@ class _Write(Spec):
     ] = "none"
     rename: Annotated[dict[ColumnName, ColumnName], Field(description="Other names for columns of the rows.")] = {}
     comments: Annotated[dict[ColumnName, str], Field(description="What each column means; kept in the table.")] = {}
+    quarantine_retention: Annotated[
+        Retention | None,
+        Field(description="How long a row stays in quarantine once it is dealt with; for ever where not said."),
+    ] = None
+
+    @property
+    def quarantine_kept(self) -> timedelta | None:
+        """``quarantine_retention`` as a time."""
+        return _time(self.quarantine_retention) if self.quarantine_retention else None
 
     @model_validator(mode="after")
     def _one_layout(self) -> _Write:
@@ -82,8 +96,7 @@ class _Keyed(_Write):
     @property
     def remembered(self) -> timedelta:
         """``tombstone_retention`` as a time."""
-        number, unit = self.tombstone_retention.split()
-        return timedelta(hours=int(number)) if unit.startswith("hour") else timedelta(days=int(number))
+        return _time(self.tombstone_retention)
 
 
 class _Versions(Spec):
