@@ -16,6 +16,7 @@ from lakehouse.errors import ConfigError, QualityGateError, first_line
 from lakehouse.lake.batch import CODE, MESSAGE, RAW, RECEIVED, SKIP, SOURCE
 from lakehouse.lake.frame import as_json, col, counted
 from lakehouse.spec.contract import Contract
+from lakehouse.spec.rule import columns_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -193,7 +194,7 @@ def _evaluated(judged: DataFrame, contract: Contract, skips: Sequence[str]) -> t
     except PySparkException as error:
         # Spark shows the expression that failed, as it was written
         if rule := next((rule for rule in contract.rules if rule.check in str(error)), None):
-            said = without_values(error, rule.check, personal(contract))
+            said = without_values(error, personal(contract), columns_of(rule.check))
             message = f"rule '{rule.name}' fails on some row: '{rule.check}': {said}"
             hint = "say what such a row means, with nullif(), try_divide(), try_cast() and the like"
             raise ConfigError(message, hint=hint) from error

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.errors import first_line
-from lakehouse.spec.rule import columns_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from lakehouse.spec.contract import Contract
+    from lakehouse.spec.job import Job
 
 MASK = "***"
 _NOT_PERSONAL = {"public", "internal"}
@@ -23,6 +23,12 @@ def personal(contract: Contract | None) -> frozenset[str]:
     columns = contract.columns if contract else {}
     said = {name.lower(): getattr(column, "classification", None) for name, column in columns.items()}
     return frozenset(name for name, kind in said.items() if kind and str(kind).lower() not in _NOT_PERSONAL)
+
+
+def personal_of(job: Job) -> frozenset[str]:
+    """The columns that any contract of a job classifies so."""
+    judged = [*job.sources.values(), job, job.write]
+    return frozenset().union(*(personal(getattr(one, "contract", None)) for one in judged))
 
 
 @dataclass(frozen=True)
@@ -63,10 +69,18 @@ def _parsed(text: str) -> Any:
     return found if isinstance(found, dict) else None
 
 
-def without_values(error: BaseException, check: str, hidden: Iterable[str]) -> str:
-    """What Spark says of a condition that failed on a row; without the value, where a column of it is personal."""
-    said, secret = first_line(error), {name.lower() for name in hidden}
-    if secret.isdisjoint(name.lower() for name in columns_of(check)):
-        return said
-    condition = getattr(error, "getCondition", lambda: None)() or type(error).__name__
-    return f"[{condition}] its value is not shown: {', '.join(sorted(secret))} is personal data"
+def without_values(error: BaseException, hidden: Iterable[str], read: Iterable[str] | None = None) -> str:
+    """What Spark says of what failed on a row; without the value, where it may be personal.
+
+    Args:
+        error: what was raised.
+        hidden: the columns that are personal.
+        read: the columns that were read; all where nobody can tell.
+    """
+    secret = {name.lower() for name in hidden}
+    concerned = secret if read is None else secret & {name.lower() for name in read}
+    condition = getattr(error, "getCondition", None)
+    if not concerned or (read is None and condition is None):
+        return first_line(error)
+    name = (condition() if condition else None) or type(error).__name__
+    return f"[{name}] what it says is not shown: it may hold personal data ({', '.join(sorted(concerned))})"

@@ -15,9 +15,10 @@ from pyspark.sql import functions as F
 
 from lakehouse.check.contract import check, required, too_late
 from lakehouse.check.late import by_watermark
+from lakehouse.check.personal import personal_of, without_values
 from lakehouse.check.quarantine import STEP as QUARANTINE
 from lakehouse.check.quarantine import put_aside
-from lakehouse.errors import ConfigError, DeleteGuardError, LakehouseError, TransformError, first_line
+from lakehouse.errors import ConfigError, DeleteGuardError, LakehouseError, TransformError
 from lakehouse.lake.batch import SOURCE
 from lakehouse.lake.faults import known
 from lakehouse.lake.frame import materialise, path
@@ -316,7 +317,8 @@ def _transformed(work: Workplace, frames: Mapping[str, DataFrame]) -> DataFrame:
         if isinstance(produced, DataFrame):
             return materialise(produced)
     except Exception as error:
-        message = f"transform() of {work.job.job} failed: {type(error).__name__}: {first_line(error)}"
+        said = without_values(error, personal_of(work.job))
+        message = f"transform() of {work.job.job} failed: {type(error).__name__}: {said}"
         # Spark reads while it evaluates, and says of the disk what is no fault of the code
         raise (known(error) if not isinstance(error, OSError) else None) or TransformError(message) from error
     message = f"transform() of {work.job.job} returned {type(produced).__name__}, not a DataFrame"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F
 
-from lakehouse.check.personal import Shown, personal
+from lakehouse.check.personal import Shown, personal_of
 from lakehouse.check.quarantine import DISCARDED, OPEN, UNFINISHED, condition, every_row, judging
 from lakehouse.errors import ConfigError
 from lakehouse.runtime.session import settled, start
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
     from lakehouse.lake.place import Lake
-    from lakehouse.spec.job import Job
     from lakehouse.spec.project import Project
 
 _EXAMPLE = 200
@@ -102,13 +101,8 @@ def may_be_shown(project: Project, table: str) -> Shown:
         except ConfigError:
             continue
         if job.write.table == table:
-            is_known, hidden = True, hidden | _personal(job)
+            is_known, hidden = True, hidden | personal_of(job)
     return Shown(hidden, is_known)
-
-
-def _personal(job: Job) -> frozenset[str]:
-    judged = [*job.sources.values(), job, job.write]
-    return frozenset().union(*(personal(getattr(one, "contract", None)) for one in judged))
 
 
 def quarantined(
