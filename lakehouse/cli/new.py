@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import click
 
-from lakehouse.cli.contract import DELIMITER, FORMAT, around
 from lakehouse.cli.options import ENV, EXITS, JSON, LAKE, Answer, answered
+from lakehouse.cli.suggest import DELIMITER, FORMAT, around
 from lakehouse.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from lakehouse import cli
+from lakehouse.cli.new import _wanted
 from lakehouse.errors import ConfigError, InvalidConfigError
 from lakehouse.runtime.sample import Sample, Seen
 from lakehouse.runtime.scaffold import Wanted, files, written
@@ -142,6 +143,20 @@ def test_of_every_kind_of_file_the_job_is_good_python_and_yaml(tmp_path, kind):
     made = files(Wanted("a", "orders", "b.a"), sample(tmp_path / "orders"), tmp_path, None)
     written(made, tmp_path)
     assert Project(tmp_path).job("a").write.identity == "source"
+
+
+def test_what_was_seen_is_offered(monkeypatch, capsys, tmp_path):
+    seen = (Seen("changed_at", "timestamp", 9), Seen("at", "date", 9), Seen("order_id", "bigint", 9, is_unique=True))
+    found = Sample(str(tmp_path), "9 rows", 9, 0, seen)
+    answers = iter(["", "", "", ""])
+    monkeypatch.setattr("click.termui.visible_prompt_func", lambda *_: next(answers))
+    nothing = dict.fromkeys(("table", "mode", "keys", "sequence_by", "about", "owner"))
+    wanted = _wanted("silver_orders", "orders", found, **nothing)
+    assert wanted == Wanted("silver_orders", "orders", "silver.orders", "scd1", ("order_id",), ("changed_at",))
+    # an append is asked for neither
+    wanted = _wanted("silver_orders", "orders", found, **{**nothing, "table": "a.b", "mode": "append"})
+    assert (wanted.table, wanted.keys, wanted.sequence_by) == ("a.b", (), ())
+    assert capsys.readouterr().out == ""
 
 
 def test_what_is_not_said_is_asked_for(lakehouse, monkeypatch):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from datetime import UTC, datetime
 
 import pytest
 
+from lakehouse import cli
 from lakehouse.check.contract import check
 from lakehouse.errors import ConfigError, SourceEmptyError
 from lakehouse.lake.storage import list_files
@@ -80,9 +83,24 @@ def test_a_contract_has_the_narrowest_types_and_accepts_what_it_was_made_of(spar
     assert text.count("personal, by its name or looks") == 2
     if CLASSIFIES:
         assert [name for name, one in spec.columns.items() if one.classification] == ["phone", "login"]
-    # a smaller look says less: what was never NULL in it may be
-    few = spec_of(contract(look(str(folder / "a.csv"), None, {}, rows=50, spark=spark)), tmp_path)
-    assert few.columns["id"] == Column(type="int")
+
+
+def test_a_smaller_look_says_less_and_nothing_is_written_over(spark, folder, tmp_path, monkeypatch, capsys):
+    del spark, folder  # the command finds both
+    monkeypatch.chdir(tmp_path)
+    few = ["lakehouse", "contract", "suggest", "landing/a.csv", "--rows", "50", "--to", "contracts/few.yaml", "--json"]
+    for code in (0, 2):
+        monkeypatch.setattr(sys, "argv", few)
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert ended.value.code == code
+    first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert (first["rows"], first["columns"]["id"], second["status"]) == (50, "int", "failed")
+    text = (tmp_path / "contracts/few.yaml").read_text()
+    assert text == first["contract"]
+    assert "Suggested by what landing/a.csv holds: 50 rows of 1 of 1 files" in text
+    # what was never NULL in so few rows may be
+    assert spec_of(text, tmp_path).columns["id"] == Column(type="int")
 
 
 def test_what_cannot_be_looked_at_is_told(spark, tmp_path):
