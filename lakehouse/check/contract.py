@@ -10,10 +10,12 @@ from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
 
 from lakehouse.check.columns import AS_RECEIVED, with_types
+from lakehouse.check.noted import noted
 from lakehouse.check.others import Beside, compared
+from lakehouse.check.personal import personal, without_values
 from lakehouse.check.rules import BETWEEN, FAULTS, failing, with_broken
 from lakehouse.check.score import gate, quality_of
-from lakehouse.errors import ConfigError, first_line
+from lakehouse.errors import ConfigError
 from lakehouse.lake.batch import CODE, MESSAGE, RAW, RECEIVED, SKIP, SOURCE
 from lakehouse.lake.frame import as_json, col, literal
 from lakehouse.spec.contract import Contract
@@ -92,7 +94,7 @@ def check(
     rules = {one.rule: one.broken for one in quality.judgements if one.rule.islower()} if quality else {}
     return Checked(
         accepted,
-        _rejected(kept, asked),
+        _rejected(kept, asked, noted(arrived.rows, known, F.col(REASONS))),
         read=counts["read"] + bad_files,
         kept=counts["kept"],
         quarantined=counts["quarantined"] + bad_files,
@@ -221,13 +223,14 @@ def _told(asked: Asked) -> Iterator[None]:
         yield
     except PySparkException as error:
         if rule := failing(asked, error):
-            message = f"rule '{rule.name}' fails on some row: '{rule.check}': {first_line(error)}"
+            said = without_values(error, personal(asked.contract), rule.reads)
+            message = f"rule '{rule.name}' fails on some row: '{rule.check}': {said}"
             hint = "say what such a row means, with nullif(), try_divide(), try_cast() and the like"
             raise ConfigError(message, hint=hint) from error
         raise
 
 
-def _rejected(kept: DataFrame, asked: Asked) -> DataFrame:
+def _rejected(kept: DataFrame, asked: Asked, beside: Sequence[Column]) -> DataFrame:
     """The rows that are put aside, as quarantine takes them."""
     aside = kept.where(f"({asked.fate()}) = 'quarantine'").withColumn(REASONS, F.expr(asked.reasons()))
     received = [F.col(RECEIVED).alias("received")] if RECEIVED in kept.columns else []
@@ -238,4 +241,5 @@ def _rejected(kept: DataFrame, asked: Asked) -> DataFrame:
         F.split(F.element_at(REASONS, 1), ":").getItem(0).alias("code"),
         F.col(REASONS).alias("reasons"),
         F.coalesce(F.col(MESSAGE), F.array_join(REASONS, ", ")).alias("message"),
+        *beside,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from functools import reduce
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -17,7 +18,7 @@ from lakehouse.spec.document import nearest
 from lakehouse.spec.expression import columns_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from pyspark.sql import DataFrame, SparkSession
@@ -33,7 +34,11 @@ _ROW = {
     "code": "string",
     "reasons": "array<string>",
     "message": "string",
+    "types": "string",
+    "severity": "string",
+    "contract": "string",
 }
+_NOTED = ("types", "severity", "contract")
 _STAMPS = {
     "stage": "string",
     "job": "string",
@@ -42,7 +47,14 @@ _STAMPS = {
     "batch": "bigint",
     "quarantined_at": "timestamp",
 }
-_MARKS = {"requeue": "string", "requeued_at": "timestamp", "outcome": "string"}
+_MARKS = {
+    "requeue": "string",
+    "requeued_at": "timestamp",
+    "outcome": "string",
+    "closed_at": "timestamp",
+    "closed_by": "string",
+    "why": "string",
+}
 _COLUMNS = {**_ROW, **_STAMPS, **_MARKS}
 _COMMENTS = {
     "record": "The row as it was received: its text, else its columns as JSON; NULL for a whole file",
@@ -51,6 +63,9 @@ _COMMENTS = {
     "code": "Why it cannot be used, for programs",
     "reasons": "Everything that is wrong with it, as CODE:column or CODE:rule",
     "message": "Why it cannot be used, for people",
+    "types": "The types of the record's columns, where they are not all text",
+    "severity": "How bad it is, by the worst rule that it broke and that says so",
+    "contract": "The contract that judged it: name@version, or a hash of what it says",
     "stage": "read (as it came) or write (after the transform)",
     "job": "The job that met it",
     "run_id": "The run that met it",
@@ -59,7 +74,10 @@ _COMMENTS = {
     "quarantined_at": "When that run put it here",
     "requeue": "What took it up again: a requeue (its rows are of the stream requeue/<this>) or a replay (its stream)",
     "requeued_at": "When that was",
-    "outcome": "What became of it: requeued or replayed; NULL while it is here to be dealt with",
+    "outcome": "What became of it: requeued, replayed or discarded; NULL while it is here to be dealt with",
+    "closed_at": "When that was; after the write's quarantine_retention the row goes",
+    "closed_by": "Who discarded it",
+    "why": "Why it was discarded",
 }
 
 REQUEUE = "requeue/"
@@ -70,6 +88,9 @@ REPLAY = "replay/"
 
 OPEN = "requeue IS NULL AND outcome IS NULL"
 """Rows that nobody has dealt with yet."""
+
+DISCARDED = "outcome = 'discarded'"
+"""Rows that a person has closed."""
 
 UNFINISHED = "requeue IS NOT NULL AND outcome IS NULL"
 """Rows that a requeue has taken up, and is not done with."""
@@ -106,7 +127,7 @@ def put_aside(
     as_rows = small_frame(
         spark,
         [
-            [None, None, source, file.code, [file.code], file.message]
+            [None, None, source, file.code, [file.code], file.message, None, None, None]
             for source, file in zip(sources, bad_files, strict=True)
         ],
         _ROW,
@@ -184,6 +205,20 @@ def _fault(rows: DataFrame, text: str) -> str | None:
     return "it holds a reference" if "${" in text else None
 
 
+@contextmanager
+def judging(where: str) -> Iterator[None]:
+    """Say of a condition that fails on some row of the block that it does.
+
+    Raises:
+        ConfigError: it does.
+    """
+    try:
+        yield
+    except PySparkException as error:
+        message = f"--where {where}: it fails on some row: {first_line(error)}"
+        raise ConfigError(message, hint="say what such a row means, with try_cast() and the like") from None
+
+
 def mark(spark: SparkSession, table: Table, requeue: str, which: str) -> int:
     """Take up the open rows for which a condition is true, in one commit; how many there are.
 
@@ -220,7 +255,8 @@ def supersede(came: DataFrame, table: Table, identity: Identity, same: str) -> N
         spark.sql(
             f"MERGE INTO {table.sql} AS q USING {view} AS c "
             f"ON {others} AND q.requeue IS NULL AND q.outcome IS NULL AND ({same}) WHEN MATCHED THEN UPDATE SET "
-            f"requeue = {literal(identity.stream)}, requeued_at = current_timestamp(), outcome = 'replayed'"
+            f"requeue = {literal(identity.stream)}, requeued_at = current_timestamp(), outcome = 'replayed', "
+            "closed_at = current_timestamp()"
         )
     finally:
         spark.catalog.dropTempView(view)
@@ -228,7 +264,9 @@ def supersede(came: DataFrame, table: Table, identity: Identity, same: str) -> N
 
 def close(spark: SparkSession, table: Table, requeue: str) -> None:
     """Note that a requeue is done with its rows, in one commit."""
-    _updated(spark, table, "outcome = 'requeued'", f"requeue = {literal(requeue)} AND outcome IS NULL")
+    _complete(spark, table)
+    taken = f"requeue = {literal(requeue)} AND outcome IS NULL"
+    _updated(spark, table, "outcome = 'requeued', closed_at = current_timestamp()", taken)
 
 
 def release(spark: SparkSession, table: Table, requeue: str) -> None:
@@ -245,8 +283,39 @@ def take_back(spark: SparkSession, table: Table, which: str, requeues: Sequence[
     """Undo what batches and requeues did here: the rows that were taken up are open again, and those they made go."""
     if requeues:
         taken = f"requeue IN ({', '.join(map(literal, requeues))})"
-        _updated(spark, table, "requeue = NULL, requeued_at = NULL, outcome = NULL", taken)
+        _complete(spark, table)
+        _updated(spark, table, "requeue = NULL, requeued_at = NULL, outcome = NULL, closed_at = NULL", taken)
     spark.sql(f"DELETE FROM {table.sql} WHERE {which}")  # noqa: S608 -- quoted
+
+
+def discard(spark: SparkSession, table: Table, which: str, *, why: str, who: str) -> int:
+    """Close the open rows for which a condition is true, in one commit; how many they were.
+
+    They stay here as they were received, until they are old enough to go.
+    """
+    _complete(spark, table)
+    closed = f"outcome = 'discarded', closed_at = current_timestamp(), closed_by = {literal(who)}, why = {literal(why)}"
+    return _updated(spark, table, closed, f"{OPEN} AND {which}")
+
+
+def reopen(spark: SparkSession, table: Table, which: str) -> int:
+    """Take back that rows were discarded, in one commit; of how many."""
+    _complete(spark, table)
+    opened = "outcome = NULL, closed_at = NULL, closed_by = NULL, why = NULL"
+    return _updated(spark, table, opened, f"{DISCARDED} AND {which}")
+
+
+def closed_before(job: str, limit: datetime) -> tuple[str, str]:
+    """The conditions by which rows of a job are closed since before a time, and are as old and not dealt with."""
+    at, own = f"TIMESTAMP {literal(limit.isoformat())}", f"job = {literal(job)}"
+    closed = f"{own} AND outcome IS NOT NULL AND coalesce(closed_at, requeued_at, quarantined_at) < {at}"
+    return closed, f"{own} AND outcome IS NULL AND quarantined_at < {at}"
+
+
+def expire(spark: SparkSession, table: Table, which: str) -> int:
+    """Remove rows for good, in one commit; how many they were. Their bytes go with the files, by vacuum."""
+    _complete(spark, table)
+    return int(spark.sql(f"DELETE FROM {table.sql} WHERE {which}").collect()[0][0])  # noqa: S608 -- quoted
 
 
 def _updated(spark: SparkSession, table: Table, what: str, which: str) -> int:
@@ -262,6 +331,7 @@ def _stamped(frame: DataFrame, stage: str, identity: Identity, now: datetime) ->
         "code",
         "reasons",
         "message",
+        *[(F.col(name) if name in frame.columns else F.lit(None)).cast("string").alias(name) for name in _NOTED],
         F.lit(stage).alias("stage"),
         F.lit(identity.job).alias("job"),
         F.lit(identity.run_id).alias("run_id"),

@@ -10,6 +10,7 @@ from lakehouse.cli.breaker import resume
 from lakehouse.cli.certify import certify
 from lakehouse.cli.contract import contract
 from lakehouse.cli.look import doctor, show, status
+from lakehouse.cli.new import new
 from lakehouse.cli.options import EXITS
 from lakehouse.cli.recovery import recover, undo
 from lakehouse.cli.replay import diff, replay
@@ -29,7 +30,7 @@ def cli() -> None:
     """
 
 
-_ABOUT_A_JOB = (run, plan, check, status, show, doctor, resume, certify)
+_ABOUT_A_JOB = (new, run, plan, check, status, show, doctor, resume, certify)
 _ABOUT_TABLES = (quarantine, contract, maintain, diff, recover, undo, replay)
 
 for _command in (*_ABOUT_A_JOB, *_ABOUT_TABLES):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from lakehouse.cli.options import ENV, EXITS, JSON, LAKE, PARAM, Answer, answered, parameters
+from lakehouse.cli.suggest import suggest
 
 if TYPE_CHECKING:
     from lakehouse.runtime.published import Report
@@ -39,3 +40,6 @@ def check_contract(name: str, *, env: str | None, lake: str | None, params: tupl
         return report.as_json(), report.error
 
     answered({"status": "failed", "checked": name, "contracts": []}, action, as_json=as_json)
+
+
+contract.add_command(suggest)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from lakehouse.cli.options import ENV, EXITS, JSON, LAKE, PARAM, Answer, answered, parameters
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lakehouse.runtime.discard import Closed
     from lakehouse.runtime.maintain import Cared
 
 
@@ -50,28 +54,51 @@ def maintain(
     answered({"status": "failed", "dry_run": dry_run, "tables": []}, action, as_json=as_json)
 
 
+_DRY_RUN = click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+_WHERE = click.option("--where", metavar="SQL", help="Only these: a condition on the columns of the quarantine.")
+_THESE = click.option(
+    "--where", metavar="SQL", required=True, help="Which: a condition on the columns of the quarantine; true for all."
+)
+
+
 @click.group()
 def quarantine() -> None:
-    """What was put aside of a table (schema.table): look at it, and bring it in after a fix."""
+    """What was put aside of a table (schema.table): look at it, bring it in after a fix, or close it."""
 
 
-@quarantine.command("show")
+@quarantine.command("show", epilog=EXITS)
 @click.argument("table")
+@_WHERE
+@click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="Reasons to tell.")
 @ENV
 @LAKE
-def show_quarantine(table: str, env: str | None, lake: str | None) -> None:
-    """Show how many rows broke what, with examples."""
-    from lakehouse.runtime.show import quarantined
-    from lakehouse.runtime.workplace import lake_of
+@JSON
+def show_quarantine(
+    table: str, *, where: str | None, limit: int, env: str | None, lake: str | None, as_json: bool
+) -> NoReturn:
+    """Show what is wrong with rows of TABLE that were put aside: how many, since when, and the newest of each kind.
 
-    for line in quarantined(table, lake_of(env, lake)):
-        click.echo(line)
+    Columns that a contract classifies as personal data are shown as ***.
+    """
+    from lakehouse.runtime.quarantined import may_be_shown, quarantined, told
+    from lakehouse.runtime.workplace import surroundings
+    from lakehouse.spec.project import Project
+
+    def action() -> Answer:
+        project = Project.around(Path.cwd())
+        place, settings = surroundings(project, env, lake)
+        found = quarantined(table, place, settings, shown=may_be_shown(project, table), where=where, limit=limit)
+        for line in told(found):
+            click.echo(line)
+        return found.as_json(), None
+
+    answered({"table": table, "status": "failed"}, action, as_json=as_json)
 
 
 @quarantine.command(epilog=EXITS)
 @click.argument("table")
-@click.option("--where", metavar="SQL", help="Only these: a condition on the columns of the quarantine.")
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@_WHERE
+@_DRY_RUN
 @ENV
 @LAKE
 @PARAM
@@ -103,3 +130,50 @@ def requeue(
         return report.as_json(), report.error
 
     answered({"table": table, "status": "failed", "dry_run": dry_run, "runs": []}, action, as_json=as_json)
+
+
+@quarantine.command(epilog=EXITS)
+@click.argument("table")
+@_THESE
+@click.option("--why", metavar="TEXT", required=True, help="The reason; it stays with the rows and in the ledger.")
+@_DRY_RUN
+@ENV
+@LAKE
+@JSON
+def discard(table: str, *, as_json: bool, **asked: Any) -> NoReturn:
+    """Close rows of TABLE that nobody wants: they are not requeued any more, and go after the quarantine_retention."""
+    from lakehouse.runtime.discard import discard as close
+
+    _closed(close, table, asked, as_json=as_json)
+
+
+@quarantine.command(epilog=EXITS)
+@click.argument("table")
+@_THESE
+@_DRY_RUN
+@ENV
+@LAKE
+@JSON
+def reopen(table: str, *, as_json: bool, **asked: Any) -> NoReturn:
+    """Take back that rows of TABLE were discarded."""
+    from lakehouse.runtime.discard import reopen as take_back
+
+    _closed(take_back, table, asked, as_json=as_json)
+
+
+def _closed(action: Callable[..., Closed], table: str, asked: dict[str, Any], *, as_json: bool) -> NoReturn:
+    from lakehouse.runtime.discard import told
+    from lakehouse.runtime.workplace import surroundings
+    from lakehouse.spec.project import Project
+
+    env, lake = asked.pop("env"), asked.pop("lake")
+
+    def answer() -> Answer:
+        place, settings = surroundings(Project.around(Path.cwd()), env, lake)
+        closed = action(table, place, settings, **asked)
+        for line in told(closed):
+            click.echo(line)
+        return closed.as_json(), None
+
+    failed = {"table": table, "status": "failed", "dry_run": asked["dry_run"], "rows": 0}
+    answered(failed, answer, as_json=as_json)

@@ -24,7 +24,7 @@ STEP = "maintain"
 MOVES = {"OPTIMIZE", "REORG", "VACUUM START", "VACUUM END"}
 """Operations after which a table reads as before, columns and all, and of which no stream reads anything."""
 
-Step = Literal["forget", "purge", "optimize", "vacuum"]
+Step = Literal["forget", "expire", "purge", "optimize", "vacuum"]
 
 T = TypeVar("T")
 

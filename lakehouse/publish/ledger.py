@@ -28,7 +28,8 @@ _COMMENTS = {
     "event": (
         "batch: one batch was committed; retry: an attempt of a run failed, and another follows; run: a run ended; "
         "held: from here on the job is not run; resumed: it is again; maintain: files of the target were written anew; "
-        "recover: its checkpoint was rebuilt; undo: its tables are as they were before it"
+        "recover: its checkpoint was rebuilt; undo: its tables are as they were before it; "
+        "discard: a person closed rows of the quarantine; reopen: took that back"
     ),
     "status": "done, failed, stopped (told to), or replayed (the batch had been committed by an earlier attempt)",
     "inputs": (
@@ -98,7 +99,7 @@ class Rows:
 class Event:
     """One row of the ledger."""
 
-    event: Literal["batch", "run", "retry", "held", "resumed", "maintain", "recover", "undo"]
+    event: Literal["batch", "run", "retry", "held", "resumed", "maintain", "recover", "undo", "discard", "reopen"]
     job: str
     run_id: str
     status: Literal["done", "failed", "replayed", "stopped"]

@@ -343,7 +343,7 @@ def _with_source(spark: SparkSession, read: _Read, run_id: str, now: datetime) -
     """The rows of all readable files in one frame, with ``_source``."""
     if not read.frames:
         return small_frame(spark, [], {SOURCE: SOURCE_TYPE, RAW: "string", CODE: "string", MESSAGE: "string"})
-    rows = _union(read.frames)
+    rows = together(read.frames)
     blocks = (
         rows.groupBy(URI, BLOCK)
         .agg(F.count("*").alias("count"), F.min(ORDINAL).alias("first"))
@@ -373,7 +373,7 @@ def _with_source(spark: SparkSession, read: _Read, run_id: str, now: datetime) -
     )
 
 
-def _union(frames: Sequence[DataFrame]) -> DataFrame:
+def together(frames: Sequence[DataFrame]) -> DataFrame:
     """All frames, matched by name; a column that differs in type between them becomes text in all."""
     types: dict[str, set[str]] = {}
     for frame in frames:

@@ -16,6 +16,7 @@ from pyspark.sql import functions as F
 
 from lakehouse.check.contract import check, required, too_late
 from lakehouse.check.late import by_watermark
+from lakehouse.check.personal import personal_of, without_values
 from lakehouse.check.quarantine import STEP as QUARANTINE
 from lakehouse.check.quarantine import put_aside
 from lakehouse.errors import (
@@ -24,7 +25,6 @@ from lakehouse.errors import (
     LakehouseError,
     QualityGateError,
     TransformError,
-    first_line,
 )
 from lakehouse.lake.batch import SOURCE
 from lakehouse.lake.faults import known
@@ -269,7 +269,7 @@ def _judged(batch: Batch, made: _Made, produced: DataFrame, around: Beside) -> N
         checked = after_transform(produced, work.job.write, around, batch.target)
     except PySparkException as error:
         # the rows are evaluated while they are judged, and what fails is the code that makes them
-        raise known(error) or TransformError(f"transform() of {work.job.job} failed: {first_line(error)}") from error
+        raise _failed(work, error) from error
     if checked is None:
         count = made.taken.rows if work.transform is None else None
         made.produced, counts, rejected = _writable(work, produced, count)
@@ -386,16 +386,18 @@ def _transformed(work: Workplace, frames: Mapping[str, DataFrame]) -> DataFrame:
             # the contract of the write evaluates the rows while it judges them
             return produced if work.job.write.contract else materialise(produced)
     except Exception as error:
-        code = (
-            work.transform.query.file
-            if isinstance(work.transform, QueryTransform)
-            else f"transform() of {work.job.job}"
-        )
-        message = f"{code} failed: {type(error).__name__}: {first_line(error)}"
-        # Spark reads while it evaluates, and says of the disk what is no fault of the code
-        raise (known(error) if not isinstance(error, OSError) else None) or TransformError(message) from error
+        raise _failed(work, error) from error
     message = f"transform() of {work.job.job} returned {type(produced).__name__}, not a DataFrame"
     raise TransformError(message)
+
+
+def _failed(work: Workplace, error: Exception) -> LakehouseError:
+    """What the job's code failed with; or Spark while it read for it, which says of the disk what is no fault of it."""
+    code = f"transform() of {work.job.job}"
+    if isinstance(work.transform, QueryTransform):
+        code = work.transform.query.file
+    message = f"{code} failed: {type(error).__name__}: {without_values(error, personal_of(work.job))}"
+    return (known(error) if not isinstance(error, OSError) else None) or TransformError(message)
 
 
 def _without_own(work: Workplace, produced: DataFrame) -> None:

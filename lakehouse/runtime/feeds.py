@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from lakehouse.read import kafka, tables
+from lakehouse.read import again, kafka, tables
+from lakehouse.read.again import Came
 from lakehouse.read.files import FilesFeed
 from lakehouse.read.kafka import KafkaFeed
 from lakehouse.read.tables import TableFeed
 from lakehouse.spec.files import FilesSource
-from lakehouse.spec.kafka import KafkaSource
 from lakehouse.spec.source import TableSource
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from pyspark.sql import DataFrame
 
-    from lakehouse.lake.batch import Arrived
     from lakehouse.read.feed import Feed
     from lakehouse.runtime.workplace import Workplace
 
@@ -36,18 +35,29 @@ def feed_of(work: Workplace) -> Feed:
 
 @dataclass(frozen=True)
 class Again:
-    """How rows of the quarantine come in again: those that hold all that came, by a condition on them."""
+    """How rows of the quarantine come in again; ``refusals``: which cannot, by conditions on them, and why."""
 
-    as_it_came: str
-    arrive: Callable[[DataFrame], Arrived]
+    refusals: tuple[tuple[str, str], ...]
+    arrive: Callable[[DataFrame], Came]
 
 
-def again_of(work: Workplace) -> Again | None:
-    """How rows that came of the job's incremental source come in again; None where that cannot be done yet."""
+def again_of(work: Workplace) -> Again:
+    """How rows that came of the job's incremental source come in again."""
     name, source = work.job.stream
-    if isinstance(source, KafkaSource):
-        arrive = partial(kafka.again, source=source, brokers=work.brokers[name], run_id=work.run_id)
-        return Again(kafka.AS_IT_CAME, arrive)
+    if isinstance(source, FilesSource):
+        folder, checkpoint = work.folders[name], work.lake.checkpoint(work.job.job)
+        return Again(
+            again.REFUSALS,
+            partial(again.again, source=source, folder=folder, checkpoint=checkpoint, run_id=work.run_id),
+        )
     if isinstance(source, TableSource):
-        return Again(tables.AS_IT_CAME, partial(tables.again, table=work.lake.table(source.table)))
-    return None
+        table = work.lake.table(source.table)
+        return Again(_whole(tables.AS_IT_CAME), lambda rows: Came(tables.again(rows, table)))
+    brokers, run_id = work.brokers[name], work.run_id
+    return Again(
+        _whole(kafka.AS_IT_CAME), lambda rows: Came(kafka.again(rows, source=source, brokers=brokers, run_id=run_id))
+    )
+
+
+def _whole(condition: str) -> tuple[tuple[str, str], ...]:
+    return ((f"NOT coalesce({condition}, false)", "what came is not here as a whole"),)

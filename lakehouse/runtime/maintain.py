@@ -16,6 +16,7 @@ from lakehouse.lake.storage import local
 from lakehouse.lake.table import exists, head, read_table
 from lakehouse.maintain.commit import Done
 from lakehouse.maintain.compact import BOUNDS, compact
+from lakehouse.maintain.expire import expire
 from lakehouse.maintain.forget import forget, forgettable
 from lakehouse.maintain.readers import needs
 from lakehouse.maintain.vacuum import LEAST, vacuum
@@ -237,6 +238,8 @@ def _steps(spark: SparkSession, lake: Lake, item: _Item, asked: Plan, jobs: Mapp
     read_table(spark, item.table)
     if item.remembered is not None:
         yield _forgotten(spark, item.table, item.remembered, asked)
+    if kept := _kept(lake, item, jobs):
+        yield expire(spark, item.table, kept, dry_run=asked.dry_run)
     yield from compact(spark, item.table, dry_run=asked.dry_run, bounds=asked.bounds)
     # those that read it as it is, and those that cannot be read themselves, may need an older version
     unconcerned = [
@@ -248,6 +251,12 @@ def _steps(spark: SparkSession, lake: Lake, item: _Item, asked: Plan, jobs: Mapp
             return
         needed = needs(spark, lake, item.table, unconcerned=unconcerned)
         yield vacuum(spark, item.table, asked.retain, needed, dry_run=asked.dry_run)
+
+
+def _kept(lake: Lake, item: _Item, jobs: Mapping[str, Job]) -> dict[str, timedelta]:
+    """Of a quarantine how long each job keeps what was dealt with, where it says so."""
+    own = [job for job in jobs.values() if lake.quarantine(job.write.table).path == item.table.path]
+    return {job.job: kept for job in own if (kept := job.write.quarantine_kept)}
 
 
 def _forgotten(spark: SparkSession, table: Table, remembered: timedelta, asked: Plan) -> Done:

@@ -15,11 +15,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
 
-from lakehouse.check.quarantine import OPEN, REQUEUE, UNFINISHED, close, condition, every_row, mark, release
-from lakehouse.errors import ConfigError, ImbalanceError, LakehouseError, first_line
+from lakehouse.check.quarantine import OPEN, REQUEUE, UNFINISHED, close, condition, every_row, judging, mark, release
+from lakehouse.errors import ConfigError, ImbalanceError, LakehouseError
 from lakehouse.lake.batch import Identity
 from lakehouse.lake.frame import literal
 from lakehouse.lake.table import exists, head, read_table
@@ -183,11 +182,8 @@ def _found(
     refusal = F.expr(f"CASE WHEN {UNFINISHED} THEN NULL {cases} ELSE {nobody} END").alias("refusal")
     chosen = rows.where(f"({UNFINISHED}) OR ({OPEN} AND {which})")
     grouped = chosen.groupBy("job", F.expr(UNFINISHED).alias("is_begun"), refusal).count()
-    try:
+    with judging(which[1:-1].rstrip()):
         counted = grouped.orderBy("job", "refusal").collect()
-    except PySparkException as error:
-        message = f"--where {which[1:-1].rstrip()}: it fails on some row: {first_line(error)}"
-        raise ConfigError(message, hint="say what such a row means, with try_cast() and the like") from None
     sorts: dict[bool, list[Found]] = {True: [], False: []}
     for row in counted:
         sorts[row.is_begun].append(Found(row.job, row["count"], row.refusal))
@@ -197,7 +193,6 @@ def _found(
 def _refusal(spark: SparkSession, work: Workplace) -> str:
     """SQL that says of a row of the job why it cannot be requeued; NULL where it can."""
     job, write = work.job, work.job.write
-    again = again_of(work) if job.is_incremental else None
     checkpoint = work.lake.checkpoint(job.job)
     own, pending = str(checkpoint.id(spark)), checkpoint.pending(spark)
     cases = [("NOT stage <=> 'read'", "transform() made it: what came is not here")]
@@ -205,10 +200,10 @@ def _refusal(spark: SparkSession, work: Workplace) -> str:
         cases.append(("true", "a snapshot is one unit: deliver it again"))
     if job.is_stateful:
         cases.append(("true", "a state has gone on without it: --full-refresh with a longer delay takes it up in time"))
-    if again is None:
-        cases.append(("true", "what came of such a source is not here as a whole"))
+    if job.is_incremental:
+        cases += again_of(work).refusals
     else:
-        cases.append((f"NOT coalesce({again.as_it_came}, false)", "what came is not here as a whole"))
+        cases.append(("true", "the job has no incremental source"))
     if pending is not None:
         # it will be judged again, and what is put aside of it then takes the place of these rows
         last = f"stream = {literal(own)} AND batch = {pending}"
@@ -239,7 +234,8 @@ def _requeued(work: Workplace, journal: Journal, done: Callable[[Outcome], None]
     if not count:
         return
     try:
-        outcome = process(_batch(work, spark, count), journal)
+        batch, expected = _batch(work, spark, count)
+        outcome = process(batch, journal)
     except Exception:
         # where this fails, too, the next requeue does it
         with suppress(Exception):
@@ -249,27 +245,30 @@ def _requeued(work: Workplace, journal: Journal, done: Callable[[Outcome], None]
     with leased(target):
         close(spark, quarantine, work.run_id)
     done(outcome)
-    if outcome.rows.read != count:
-        message = f"{quarantine.name}: {count:,} rows were taken up, and {outcome.rows.read:,} came of them"
+    if outcome.rows.read != expected:
+        message = f"{quarantine.name}: {count:,} rows were taken up: {outcome.rows.read:,} came, and not {expected:,}"
         raise ImbalanceError(message, hint="a fault of this library; the rows are those of the requeue in its column")
 
 
-def _batch(work: Workplace, spark: SparkSession, count: int) -> Batch:
-    """The rows that are marked with this run as a batch of the job."""
+def _batch(work: Workplace, spark: SparkSession, count: int) -> tuple[Batch, int]:
+    """The rows that are marked with this run as a batch of the job, and how many records that is.
+
+    A row is one, but for a file that can be read by now.
+    """
     target = work.lake.table(work.job.write.table)
-    quarantine, feed, again = work.lake.quarantine(target.name), feed_of(work), again_of(work)
-    if again is None:
-        message = f"{work.job.job}: rows of such a source cannot be requeued yet"
-        raise LakehouseError(message)
+    quarantine, feed = work.lake.quarantine(target.name), feed_of(work)
     newest = head(spark, quarantine)
     rows = read_table(spark, quarantine, newest.version if newest else None).where(F.col("requeue") == work.run_id)
+    came = again_of(work).arrive(rows)
     name, _ = work.job.stream
-    inputs = {name: {"requeue": work.run_id, "quarantine": quarantine.name, "rows": count}}
-    identity = _identity(work, work.run_id, inputs)
-    incoming = Incoming(name, partial(again.arrive, rows), feed.contract, feed.missing)
+    inputs = {"requeue": work.run_id, "quarantine": quarantine.name, "rows": count}
+    if came.files:
+        inputs["files"] = [[file.path, file.modified_ms, file.bytes] for file in came.files]
+    identity = _identity(work, work.run_id, {name: inputs})
+    incoming = Incoming(name, lambda: came.arrived, feed.contract, feed.missing)
     # the rows were chosen by hand, and many of them may be put aside again
     unjudged = replace(work, job=work.job.model_copy(update={"breaker": NEVER}))
-    return Batch(unjudged, spark, identity, pinned(work, spark, identity), incoming, target)
+    return Batch(unjudged, spark, identity, pinned(work, spark, identity), incoming, target), count + came.more
 
 
 def _identity(work: Workplace, requeue: str, inputs: Mapping[str, Any] | None = None) -> Identity:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from lakehouse.check.quarantine import OPEN, UNFINISHED, every_row, open_rows
+from lakehouse.check.quarantine import open_rows
 from lakehouse.lake.table import head, read_table
 from lakehouse.runtime.breaker import held_as, standing
 from lakehouse.runtime.session import settled, start
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from lakehouse.lake.place import Lake
 
 _RUNS = 10
-_EXAMPLE = 200
-"""Characters of a row that are shown."""
 
 
 def shown(table: str, lake: Lake, *, spark: SparkSession | None = None) -> Iterator[str]:
@@ -56,45 +54,3 @@ def shown(table: str, lake: Lake, *, spark: SparkSession | None = None) -> Itera
             for job in sorted({row.job for row in last}):
                 if hold := standing(spark, lake.ledger, job).hold:
                     yield held_as(job, hold)
-
-
-def quarantined(table: str, lake: Lake, *, spark: SparkSession | None = None) -> Iterator[str]:
-    """What is in quarantine for a table, by job and by what is wrong, each with the newest example.
-
-    A row that breaks several rules is told with each of them.
-
-    Raises:
-        SourceNotFoundError: nothing was ever put aside for the table.
-    """
-    spark = spark or start("show", {})
-    with settled(spark, {}):
-        place = lake.quarantine(table)
-        rows = every_row(spark, place)
-        counts = [F.count_if(F.expr(which)) for which in (OPEN, UNFINISHED, "outcome IS NOT NULL")]
-        here, begun, past = rows.agg(*counts).collect()[0]
-        yield f"{place.name}  {here:,} rows, {begun:,} in a requeue that was begun, {past:,} dealt with  {place.path}"
-        by_reason = (
-            rows.where(OPEN)
-            .withColumn("reason", F.explode_outer("reasons"))
-            .groupBy("job", "stage", F.coalesce("reason", "code").alias("reason"))
-            .agg(
-                F.count("*").alias("rows"),
-                F.max_by(F.struct("source", "message", "record"), "quarantined_at").alias("one"),
-            )
-            .orderBy(F.desc("rows"), "job", "stage", "reason")
-        )
-        for row in by_reason.collect():
-            when = "after transform()" if row.stage == "write" else "as it came"
-            yield f"{row.rows:>9,}  {row.reason}  {row.job}, {when}"
-            yield f"           {_place(row.one.source)}: {row.one.message}"
-            if row.one.record is not None:
-                yield f"           {row.one.record[:_EXAMPLE]!r}"
-
-
-def _place(source: Any) -> str:
-    """Where a row came from, in words."""
-    if source is None:
-        return "from nobody knows where"
-    if source.topic is not None:
-        return f"{source.topic}, partition {source.partition}, offset {source.offset}"
-    return f"{source.file or '?'}" + (f", record {source.position:,}" if source.position is not None else "")

@@ -17,6 +17,11 @@ Retention = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,5} (hour|ho
 """How long, as ``30 days`` or ``12 hours``."""
 
 
+def _time(text: str) -> timedelta:
+    number, unit = text.split()
+    return timedelta(hours=int(number)) if unit.startswith("hour") else timedelta(days=int(number))
+
+
 class _Write(Spec):
     """What every mode shares."""
 
@@ -36,6 +41,15 @@ class _Write(Spec):
     rename: Annotated[dict[ColumnName, ColumnName], Field(description="Other names for columns of the rows.")] = {}
     comments: Annotated[dict[ColumnName, str], Field(description="What each column means; kept in the table.")] = {}
     contract: Annotated[ContractOrFile, Field(description="What the rows that transform() made must be.")] = None
+    quarantine_retention: Annotated[
+        Retention | None,
+        Field(description="How long a row stays in quarantine once it is dealt with; for ever where not said."),
+    ] = None
+
+    @property
+    def quarantine_kept(self) -> timedelta | None:
+        """``quarantine_retention`` as a time."""
+        return _time(self.quarantine_retention) if self.quarantine_retention else None
 
     @model_validator(mode="after")
     def _one_layout(self) -> _Write:
@@ -84,8 +98,7 @@ class _Keyed(_Write):
     @property
     def remembered(self) -> timedelta:
         """``tombstone_retention`` as a time."""
-        number, unit = self.tombstone_retention.split()
-        return timedelta(hours=int(number)) if unit.startswith("hour") else timedelta(days=int(number))
+        return _time(self.tombstone_retention)
 
 
 class _Versions(Spec):

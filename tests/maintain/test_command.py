@@ -14,7 +14,7 @@ from lakehouse.errors import ConfigError, SourceNotFoundError
 from lakehouse.lake.place import Lake
 from lakehouse.maintain.compact import Bounds
 from lakehouse.runtime.lock import held
-from lakehouse.runtime.maintain import Plan, _items, _jobs, maintain, plan
+from lakehouse.runtime.maintain import Plan, _items, _jobs, _kept, maintain, plan
 from lakehouse.spec.project import Project
 
 SILVER = """
@@ -103,6 +103,18 @@ def test_a_job_comes_with_all_that_is_kept_beside_its_table(tmp_path):
     assert len(chosen()) == 4
     assert [path for path, *_ in chosen("silver.orders")] == [target[0], auxiliary[0]]
     assert chosen("ops.runs") == [ledger]
+
+
+def test_a_quarantine_is_kept_as_long_as_the_job_says_that_put_rows_there(tmp_path):
+    (tmp_path / "conf").mkdir()
+    said = {"silver": "append, quarantine_retention: 9 days", "more": "append, quarantine_retention: 36 hours"}
+    for name, text in {**said, "another": "append"}.items():
+        (tmp_path / f"conf/{name}.yaml").write_text(f"job: {name}\nabout: x\n{SILVER.replace('append', text)}")
+    project, lake = Project(tmp_path), Lake("/lake")
+    jobs = _jobs(project, must_be_good=project.jobs)
+    kept = {item.table.name: _kept(lake, item, jobs) for item in _items(project, lake, [], jobs)}
+    assert kept.pop("quarantine.silver_orders") == {"silver": timedelta(days=9), "more": timedelta(hours=36)}
+    assert not any(kept.values())
 
 
 @pytest.mark.parametrize(

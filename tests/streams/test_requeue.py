@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from lakehouse import cli
 from lakehouse.check import quarantine
 from lakehouse.errors import ConfigError, LockedError, SourceNotFoundError, TransformError
 from lakehouse.runtime.lock import held
@@ -368,53 +366,3 @@ def test_rows_of_a_table_come_in_again_as_they_were(workshop, again):
     assert again(table="silver.orders").runs[0].rows.quarantined == 1
     after = workshop.frame("quarantine.silver_orders").where(quarantine.OPEN).select("code", "record").collect()
     assert [(row.code, (row.record,) in before) for row in after] == [("COLUMNS_CHANGED", True)]
-
-
-FILES = """
-sources:
-  orders: {kind: files, path: "${param:landing}/orders", format: csv, contract: {columns: {id: bigint not null}}}
-write: {table: bronze.orders, mode: append}
-"""
-
-
-@pytest.fixture
-def lakehouse(workshop, monkeypatch, capsys):
-    """The command, as a shell would call it in the project: its exit code, and what it printed."""
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.chdir(workshop.project)
-        monkeypatch.setattr(sys, "argv", ["lakehouse", "quarantine", *arguments, "--lake", str(workshop.folder)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        return (int(ended.value.code or 0), *capsys.readouterr())
-
-    return call
-
-
-def test_the_command_says_what_it_cannot_requeue_and_why(workshop, lakehouse):
-    workshop.job("bronze_orders", FILES)
-    workshop.land("orders/1.csv", "id\nx\n1\n")
-    workshop.land("orders/2.csv", "")
-    assert lakehouse("requeue", "bronze.orders")[:2] == (
-        0,
-        "bronze.orders\n  nothing in quarantine that was asked for\n",
-    )
-    workshop.run("bronze_orders")
-    param = ("--param", f"landing={workshop.landing}")
-    code, out, _ = lakehouse("requeue", "bronze.orders", "--json", *param)
-    reason = "what came of such a source is not here as a whole"
-    assert (code, out.splitlines()[:-1]) == (0, ["bronze.orders", f"  2 rows of bronze_orders: not requeued: {reason}"])
-    answer = json.loads(out.splitlines()[-1])
-    assert (answer["refused"], answer["runs"]) == ([{"job": "bronze_orders", "rows": 2, "reason": reason}], [])
-    assert lakehouse("requeue", "bronze.order")[0] == 2
-    code, _, err = lakehouse("requeue", "bronze.orders", "--where", "cod = 'CAST'")
-    assert (code, "no column 'cod'; did you mean 'code'" in err) == (2, True)
-    code, out, _ = lakehouse("show", "bronze.orders")
-    assert code == 0
-    head, *lines = out.splitlines()
-    assert head.startswith("quarantine.bronze_orders  2 rows, 0 in a requeue that was begun, 0 dealt with")
-    assert [line.split() for line in lines if line[:9].strip()] == [
-        ["1", "CAST:id", "bronze_orders,", "as", "it", "came"],
-        ["1", "FILE_EMPTY", "bronze_orders,", "as", "it", "came"],
-    ]
-    assert any("1.csv, record 1: CAST:id" in line for line in lines)

@@ -1,0 +1,331 @@
+"""A look at real data before there is a contract: what its columns hold, by a bounded sample."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from pyspark.sql import functions as F
+from pyspark.sql.types import DateType, NumericType, StringType, TimestampNTZType, TimestampType
+
+from lakehouse.check.columns import AS_RECEIVED, with_types
+from lakehouse.errors import SourceEmptyError
+from lakehouse.lake.batch import CODE, SOURCE, SOURCE_TYPE
+from lakehouse.lake.frame import col, materialise, sql_type
+from lakehouse.lake.storage import FileEntry, list_files
+from lakehouse.lake.table import read_table
+from lakehouse.read.files import read_files
+from lakehouse.spec.column import Column as Declared
+from lakehouse.spec.contract import Contract
+from lakehouse.spec.files import CsvOptions, FilesSource
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pyspark.sql import Column, DataFrame, SparkSession
+    from pyspark.sql.types import StructField
+
+    from lakehouse.lake.table import Table
+    from lakehouse.spec.files import FileFormat
+
+_BYTES, _FILES = 64 * 1024 * 1024, 50
+"""More than so much of a folder is not read, but for one file."""
+
+_TOGETHER = 20
+"""Columns that are looked at in one pass: each takes some twenty figures."""
+
+_TRIED = ("bigint", "double", "date", "timestamp")
+_FEW, _UNIQUE = 12, 10
+_WORDS = ("true", "false", "yes", "no")
+_NOT_A_NUMBER = r"^([+-]?0\d|\+)"
+"""Digits that are no number: a leading zero or plus would be lost."""
+
+_PLAIN = r"^-?(\d+\.?\d*|\.\d+)$"
+_EMAIL = r"^[^@\s]+@[^@\s]+\.[^@\s]+$"
+_PERSONAL = re.compile(
+    r"e?mail|phone|mobile|fax|iban|bic|ssn|passport|birth|birthday|birthdate|dob|address|addr|street|zip|postcode|postal"
+    r"|plz|firstname|lastname|fullname|surname|username|gender|salary|ip|latitude|longitude"
+)
+_OF_THINGS = {
+    "product",
+    "item",
+    "file",
+    "country",
+    "category",
+    "table",
+    "column",
+    "job",
+    "shop",
+    "brand",
+    "event",
+    "status",
+}
+_OF_PEOPLE = {"customer", "client", "person", "contact", "employee", "patient", "user", "member"}
+_OF_KEYS, _ID = ("int", "bigint", "smallint", "tinyint", "string"), re.compile(r"(^|[_ ])(id|key|number|no|nr)$")
+_DIGITS_OF_A_TEXT = re.compile(r"phone|mobile|fax|zip|postcode|postal|plz|iban|ssn|passport")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One column of a sample: the narrowest type that has all of its values exactly, and what they were.
+
+    ``values``: how many are not NULL. ``least`` and ``most`` are of numbers and times; ``shortest`` and ``longest`` the
+    characters of texts. ``texts`` are all that there were, where they are few; none are kept of what may be personal.
+    """
+
+    name: str
+    type: str
+    values: int
+    least: str | None = None
+    most: str | None = None
+    shortest: int | None = None
+    longest: int | None = None
+    texts: tuple[str, ...] = ()
+    is_unique: bool = False
+    is_personal: bool = False
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What was looked at, and what it holds.
+
+    ``source`` says how files were read, and ``file`` is one of them; of a table there is neither.
+    """
+
+    of: str
+    told: str
+    rows: int
+    bad: int
+    columns: tuple[Seen, ...]
+    source: FilesSource | None = None
+    file: str = ""
+
+    @property
+    def keys(self) -> list[str]:
+        """Columns that tell each row of the sample from all others, those that are called so first."""
+        names = [one.name for one in self.columns if one.is_unique and one.type in _OF_KEYS and not one.is_personal]
+        return sorted(names, key=lambda name: not _ID.search(name.lower()))
+
+
+def of_files(
+    spark: SparkSession,
+    place: Path,
+    *,
+    rows: int,
+    format: FileFormat | None = None,
+    delimiter: str | None = None,
+) -> Sample:
+    """Look at a file, or at the newest files of a folder.
+
+    Raises:
+        SourceEmptyError: there is no file, or none that can be read.
+    """
+    folder = place if place.is_dir() else place.parent
+    found = list_files(spark, str(folder), "*")
+    found = found if place.is_dir() else [file for file in found if Path(file.path) == place]
+    if not found:
+        message = f"{place} holds no file"
+        raise SourceEmptyError(message, hint="names that begin with _ or . are never read")
+    chosen = _chosen(found)
+    mark = delimiter or _delimiter(chosen, format)
+    csv = CsvOptions(delimiter=mark) if mark else CsvOptions()
+    source = FilesSource(kind="files", path=str(folder), format=format, csv=csv)
+    arrived = read_files(spark, chosen, source, run_id="sample", now=datetime.now(UTC))
+    whole = materialise(arrived.rows.limit(rows))
+    count = whole.count()
+    good = whole.where(F.col(CODE).isNull())
+    names = [name for name in good.columns if name != SOURCE and not name.startswith("__")]
+    if not names:
+        first = arrived.bad_files[0] if arrived.bad_files else None
+        why = f"{first.file}: {first.code}: {first.message}" if first else f"{place} has no columns"
+        raise SourceEmptyError(f"no file can be read: {why}", hint="--format and --delimiter say how they are written")
+    columns = _columns(good.select(*map(col, names)))
+    sound = good.count()
+    told = f"{sound:,} rows of {len(chosen):,} of {len(found):,} files"
+    return Sample(str(place), told, sound, count - sound + len(arrived.bad_files), columns, source, chosen[0].path)
+
+
+def of_table(spark: SparkSession, table: Table, *, rows: int) -> Sample:
+    """Look at rows of a table.
+
+    Raises:
+        SourceNotFoundError: there is none.
+    """
+    frame = read_table(spark, table)
+    names = [name for name in frame.columns if name != SOURCE and not name.startswith("__")]
+    whole = materialise(frame.select(*map(col, names)).limit(rows))
+    count = whole.count()
+    return Sample(table.name, f"{count:,} rows of the table", count, 0, _columns(whole))
+
+
+def _chosen(found: Sequence[FileEntry]) -> list[FileEntry]:
+    """The newest, as many as are within the bounds; one at least."""
+    newest = sorted(found, key=lambda file: file.modified_ms, reverse=True)[:_FILES]
+    chosen, size = newest[:1], newest[0].bytes
+    for file in newest[1:]:
+        size += file.bytes
+        if size > _BYTES:
+            break
+        chosen.append(file)
+    return sorted(chosen)
+
+
+def _delimiter(files: Sequence[FileEntry], given: FileFormat | None) -> str | None:
+    """The delimiter that the first header has most of; None where it is the comma, or where there is none to see."""
+    for file in files:
+        name = file.path.lower()
+        if given != "csv" and not name.removesuffix(".gz").endswith(".csv"):
+            continue
+        try:
+            with _opened(file.path) as lines:
+                header = str(lines.readline(65_536))
+        except (OSError, ValueError, EOFError):
+            continue
+        best = max(",;\t|", key=header.count)
+        return best if best != "," and best in header else None
+    return None
+
+
+def _opened(path: str) -> IO[str]:
+    return (
+        gzip.open(path, "rt", encoding="utf-8") if path.lower().endswith(".gz") else Path(path).open(encoding="utf-8")
+    )
+
+
+def _least(value: Column) -> Column:
+    return F.min(value).cast("string")
+
+
+def _most(value: Column) -> Column:
+    return F.max(value).cast("string")
+
+
+_ENDS = {"least": _least, "most": _most}
+
+
+def _columns(rows: DataFrame) -> tuple[Seen, ...]:
+    """What the columns of the rows hold, which are kept: two passes, each over some columns at a time."""
+    seen: list[Seen] = []
+    fields = rows.schema.fields
+    for first in range(0, len(fields), _TOGETHER):
+        seen += _looked_at(rows, fields[first : first + _TOGETHER])
+    return tuple(seen)
+
+
+def _looked_at(rows: DataFrame, fields: Sequence[StructField]) -> list[Seen]:
+    """What some columns hold."""
+    texts = [index for index, field in enumerate(fields) if isinstance(field.dataType, StringType)]
+    trial = Contract(columns={f"c{index}_{kind}": Declared(type=kind) for index in texts for kind in _TRIED})
+    beside = {CODE: "string", AS_RECEIVED: "string", SOURCE: SOURCE_TYPE}
+    tried = rows.select(
+        *[col(fields[index].name).alias(f"c{index}_{kind}") for index in texts for kind in _TRIED],
+        *[col(field.name).alias(f"v{index}") for index, field in enumerate(fields)],
+        *[F.lit(None).cast(kind).alias(name) for name, kind in beside.items()],
+    )
+    typed, faults = with_types(tried, trial, "null")
+    wanted = [F.count("*").alias("rows")]
+    wanted += [F.count(fault).alias(f"not_{name}") for name, fault in zip(trial.columns, faults, strict=True)]
+    for index, field in enumerate(fields):
+        wanted += _figures(index, field)
+    found: dict[str, Any] = typed.agg(*wanted).collect()[0].asDict()
+    seen = [_seen(field, index, found) for index, field in enumerate(fields)]
+    return _closer(rows, seen, found)
+
+
+def _figures(index: int, field: StructField) -> list[Column]:
+    """What is counted of a column."""
+    value = F.col(f"v{index}")
+    figures = {"values": F.count(value)}
+    if isinstance(field.dataType, StringType):
+        text = F.trim(value)
+        figures |= {f"{end}_{kind}": one(F.col(f"c{index}_{kind}")) for kind in _TRIED for end, one in _ENDS.items()}
+        figures |= {
+            "distinct": F.approx_count_distinct(value),
+            "digits": F.count_if(text.rlike(_NOT_A_NUMBER)),
+            "plain": F.count_if(text.rlike(_PLAIN)),
+            "before": F.max(F.length(F.regexp_extract(text, r"^-?0*(\d*)", 1))),
+            "after": F.max(F.length(F.regexp_extract(text, r"\.(\d*)$", 1))),
+            "words": F.count_if(F.lower(text).isin(*_WORDS)),
+            "mails": F.count_if(text.rlike(_EMAIL)),
+            "shortest": F.min(F.length(value)),
+            "longest": F.max(F.length(value)),
+        }
+    elif isinstance(field.dataType, NumericType | DateType | TimestampType | TimestampNTZType):
+        figures |= {end: one(value) for end, one in _ENDS.items()}
+        figures["distinct"] = F.approx_count_distinct(value)
+    return [figure.alias(f"{name}_{index}") for name, figure in figures.items()]
+
+
+def _seen(field: StructField, index: int, found: dict[str, Any]) -> Seen:
+    def figure(name: str) -> Any:
+        return found.get(f"{name}_{index}")
+
+    values = figure("values")
+    is_personal = _is_personal(field.name) or 2 * (figure("mails") or 0) > values
+    seen = Seen(field.name, sql_type(field.dataType), values, is_personal=is_personal)
+    if not isinstance(field.dataType, StringType):
+        return replace(seen, least=figure("least"), most=figure("most"))
+    kind, tried = _type_of_text(field.name, index, found)
+    if tried:
+        return replace(seen, type=kind, least=figure(f"least_{tried}"), most=figure(f"most_{tried}"))
+    return replace(seen, type=kind, shortest=figure("shortest"), longest=figure("longest"))
+
+
+def _type_of_text(name: str, index: int, found: dict[str, Any]) -> tuple[str, str]:
+    """The narrowest type with room to grow that all texts are exactly, and which of those tried has their ends."""
+    values, fits = found[f"values_{index}"], [kind for kind in _TRIED if not found[f"not_c{index}_{kind}"]]
+    if not values:
+        return "string", ""
+    if found[f"words_{index}"] == values:
+        return "boolean", ""
+    for kind in ("date", "timestamp"):
+        if kind in fits:
+            return kind, kind
+    if found[f"digits_{index}"] or "double" not in fits or _DIGITS_OF_A_TEXT.search(name.lower()):
+        return "string", ""
+    return _number(index, found, fits)
+
+
+def _number(index: int, found: dict[str, Any], fits: Sequence[str]) -> tuple[str, str]:
+    if "bigint" in fits:
+        most = max(abs(int(found[f"{end}_bigint_{index}"])) for end in _ENDS)
+        return ("int" if most < 1_000_000 else "bigint"), "bigint"
+    before, after = found[f"before_{index}"], found[f"after_{index}"]
+    if found[f"plain_{index}"] == found[f"values_{index}"] and before + after <= 38:
+        # room for a few digits more, as far as there is any
+        return f"decimal({min(38, max(12, before + after + 2))},{after})", "double" if before + after < 16 else ""
+    return "double", "double"
+
+
+def _closer(rows: DataFrame, seen: Sequence[Seen], found: dict[str, Any]) -> list[Seen]:
+    """The columns with their few texts, and with whether each value of them is another: one more pass."""
+    wanted: dict[str, Column] = {}
+    for index, one in enumerate(seen):
+        distinct = found.get(f"distinct_{index}")
+        if distinct is None:
+            continue
+        if one.type == "string" and not one.is_personal and distinct <= _FEW and (one.longest or 99) <= 40:
+            wanted[f"texts_{index}"] = F.collect_set(col(one.name))
+        if one.values == found["rows"] > 1 and distinct >= 0.9 * one.values and len(wanted) < _UNIQUE + _FEW:
+            wanted[f"unique_{index}"] = F.count_distinct(col(one.name))
+    told = rows.agg(*[one.alias(name) for name, one in wanted.items()]).collect()[0].asDict() if wanted else {}
+    return [
+        replace(
+            one,
+            texts=tuple(sorted(told.get(f"texts_{index}", ()))),
+            is_unique=told.get(f"unique_{index}") == one.values,
+        )
+        for index, one in enumerate(seen)
+    ]
+
+
+def _is_personal(name: str) -> bool:
+    """Whether a column is personal data, by its name; a guess, and no more."""
+    words = re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower())
+    if "name" in words:
+        return _OF_THINGS.isdisjoint(words)
+    return "".join(words) in _OF_PEOPLE or any(_PERSONAL.fullmatch(word) for word in words)
