@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
 
-from lakehouse.check.columns import AS_RECEIVED, with_types
+from lakehouse.check.columns import AS_RECEIVED, told_unknown, with_types
 from lakehouse.errors import ConfigError, QualityGateError, first_line
 from lakehouse.lake.batch import CODE, MESSAGE, RAW, RECEIVED, SKIP, SOURCE
 from lakehouse.lake.frame import as_json, col, counted
@@ -76,6 +76,7 @@ def check(arrived: Arrived, contract: Contract | None, *, missing: str = "null")
     rules = {rule.name: counts[f"rule_{index}"] for index, rule in enumerate(contract.rules)}
     _gate(contract, rules)
     skipped = {reason: counts[f"skip_{index}"] for index, reason in enumerate(arrived.skips)}
+    unknown = {name: counts[name] for name in told_unknown(judged)}
     return Checked(
         accepted,
         rejected,
@@ -83,7 +84,7 @@ def check(arrived: Arrived, contract: Contract | None, *, missing: str = "null")
         kept=counts["kept"],
         quarantined=counts["quarantined"] + bad_files,
         dropped=counts["dropped"],
-        broken={name: count for name, count in {**rules, **skipped}.items() if count},
+        broken={name: count for name, count in {**rules, **skipped, **unknown}.items() if count},
     )
 
 
@@ -185,6 +186,7 @@ def _evaluated(judged: DataFrame, contract: Contract, skips: Sequence[str]) -> t
     wanted += [F.count_if(F.col(FATE) == fate).alias(name) for name, fate in fates.items()]
     wanted += [F.count_if(F.col(f"__rule_{index}")).alias(f"rule_{index}") for index, _ in enumerate(contract.rules)]
     wanted += [F.count_if(F.col(SKIP) == reason).alias(f"skip_{index}") for index, reason in enumerate(skips)]
+    wanted += [count.alias(name) for name, count in told_unknown(judged).items()]
     try:
         return counted(judged, *wanted)
     except PySparkException as error:
