@@ -8,6 +8,7 @@ import click
 
 from lakehouse.cli.breaker import resume
 from lakehouse.cli.certify import certify
+from lakehouse.cli.contract import contract
 from lakehouse.cli.look import doctor, show, status
 from lakehouse.cli.options import EXITS
 from lakehouse.cli.recovery import recover, undo
@@ -29,7 +30,7 @@ def cli() -> None:
 
 
 _ABOUT_A_JOB = (run, plan, check, status, show, doctor, resume, certify)
-_ABOUT_TABLES = (quarantine, maintain, diff, recover, undo, replay)
+_ABOUT_TABLES = (contract, quarantine, maintain, diff, recover, undo, replay)
 
 for _command in (*_ABOUT_A_JOB, *_ABOUT_TABLES):
     cli.add_command(_command)
