@@ -12,7 +12,7 @@ from pyspark.sql.types import ArrayType, BinaryType, MapType, StructType, Varian
 from lakehouse.check.cast import exact, may_reject
 from lakehouse.errors import ColumnMissingError, ConfigError
 from lakehouse.lake.batch import CODE, MESSAGE, OTHERS, RAW, RECEIVED, RESCUED, SKIP, SOURCE, TOLD
-from lakehouse.lake.frame import as_json, col
+from lakehouse.lake.frame import as_json, col, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -131,7 +131,11 @@ def _as_text(value: Column, kind: DataType) -> Column:
     return F.base64(value) if isinstance(kind, BinaryType) else value.cast("string")
 
 
-def told_unknown(judged: DataFrame) -> dict[str, Column]:
-    """What is counted of columns that the contract does not name: the rows that have a value in each of the first."""
-    flags = [name for name in judged.columns if name.startswith(f"__{UNKNOWN}")]
-    return {name.removeprefix("__"): F.count_if(col(name)) for name in flags}
+def told_unknown(columns: Sequence[str]) -> dict[str, str]:
+    """What is counted of columns that the contract does not name, as SQL: rows that have a value in each of the first.
+
+    Args:
+        columns: those of the rows, once ``with_types`` has made them.
+    """
+    flags = [name for name in columns if name.startswith(f"__{UNKNOWN}")]
+    return {name.removeprefix("__"): f"count_if({quoted(name)})" for name in flags}

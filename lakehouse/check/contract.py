@@ -76,7 +76,7 @@ def check(arrived: Arrived, contract: Contract | None, *, missing: str = "null")
     rules = {rule.name: counts[f"rule_{index}"] for index, rule in enumerate(contract.rules)}
     _gate(contract, rules)
     skipped = {reason: counts[f"skip_{index}"] for index, reason in enumerate(arrived.skips)}
-    unknown = {name: counts[name] for name in told_unknown(judged)}
+    unknown = {name: counts[name] for name in told_unknown(judged.columns)}
     return Checked(
         accepted,
         rejected,
@@ -186,7 +186,7 @@ def _evaluated(judged: DataFrame, contract: Contract, skips: Sequence[str]) -> t
     wanted += [F.count_if(F.col(FATE) == fate).alias(name) for name, fate in fates.items()]
     wanted += [F.count_if(F.col(f"__rule_{index}")).alias(f"rule_{index}") for index, _ in enumerate(contract.rules)]
     wanted += [F.count_if(F.col(SKIP) == reason).alias(f"skip_{index}") for index, reason in enumerate(skips)]
-    wanted += [count.alias(name) for name, count in told_unknown(judged).items()]
+    wanted += [F.expr(count).alias(name) for name, count in told_unknown(judged.columns).items()]
     try:
         return counted(judged, *wanted)
     except PySparkException as error:
