@@ -30,7 +30,7 @@ UNKNOWN = "unknown:"
 """Before the name of a column that the contract does not name, where rows are told that have a value in it."""
 
 _BESIDE = (RAW, CODE, MESSAGE, SKIP)
-_MADE = (SOURCE, "_kafka")
+_MADE = ("_kafka", "_change")
 """Columns that the sources of this library make."""
 
 _MOST_TOLD = 20

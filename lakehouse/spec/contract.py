@@ -12,9 +12,6 @@ from lakehouse.spec.document import nearest
 from lakehouse.spec.event_time import Duration
 from lakehouse.spec.rule import Rule
 
-_MADE = ("_source", "_kafka", "_rescued")
-"""Columns that this library makes."""
-
 
 class Freshness(Spec):
     """How old the newest row may be."""
@@ -56,8 +53,8 @@ class Contract(Spec):
             message = "no columns are declared, so every one would be unknown"
             raise FieldError(message, "unknown")
         for name in self.columns:
-            if self.unknown == "rescue" and name.lower() in _MADE:
-                message = f"'{name}' is a name for what is rescued, and where it came from"
+            if self.unknown == "rescue" and name.lower() == "_rescued":
+                message = f"'{name}' is the column of what is rescued"
                 raise FieldError(message, "columns", name)
         return self
 

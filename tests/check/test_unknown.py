@@ -12,7 +12,9 @@ from pyspark.sql import functions as F
 from lakehouse.check.contract import Checked, check
 from lakehouse.errors import ConfigError
 from lakehouse.lake.batch import CODE, MESSAGE, OTHERS, RAW, SOURCE, SOURCE_TYPE, Arrived
+from lakehouse.read.kafka import RECORD, arrived
 from lakehouse.spec.contract import Contract
+from lakehouse.spec.kafka import KafkaSource
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -97,3 +99,34 @@ def test_fields_that_a_reader_found_itself_are_rescued_with_the_others(spark: Sp
 def test_a_source_that_has_a_column_of_the_rescues_name_is_an_error(spark: SparkSession) -> None:
     with pytest.raises(ConfigError, match="has a column _rescued of its own"):
         judged(frame(spark).withColumn("_rescued", F.lit("x")), "rescue")
+
+
+@pytest.mark.parametrize(
+    ("unknown", "kept", "told"),
+    [
+        ("ignore", [(1, True), (2, False)], []),
+        ("rescue", [(1, True, None), (2, False, '{"z":"[1]"}')], []),
+        ("refuse", [(1, True)], ["UNKNOWN_FIELD"]),
+        ("keep", [(1, True)], ["UNKNOWN_FIELD"]),  # as the source says
+    ],
+)
+def test_fields_of_messages_go_where_the_contract_says(
+    spark: SparkSession, unknown: str, kept: list[Any], told: list[str]
+) -> None:
+    texts = ['{"id": 1, "b": "yes"}', '{"id": 2, "b": "no", "z": [1]}']
+    records = spark.createDataFrame([(text,) for text in texts], "text string").select(
+        *[(F.col("text") if name == "value" else F.lit(None)).cast(kind).alias(name) for name, kind in RECORD.items()]
+    )
+    columns = {"id": "int not null", "b": {"type": "boolean", "true_values": ["yes"], "false_values": ["no"]}}
+    source = KafkaSource.model_validate(
+        {
+            "kind": "kafka",
+            "bootstrap_servers": "localhost:1",
+            "topics": "t",
+            "value": "json",
+            "contract": {"unknown": unknown, "columns": columns},
+        }
+    )
+    checked = check(arrived(records, source, None, run_id="r"), source.contract)
+    assert [row[:-1] for row in accepted(checked)] == kept
+    assert [row.code for row in checked.rejected.collect()] == told

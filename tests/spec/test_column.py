@@ -107,7 +107,7 @@ def test_without_columns_nothing_can_be_unknown(folder):
 
 def test_what_is_rescued_has_a_name_that_no_column_takes(folder):
     folder.write("c.yaml", "unknown: rescue\ncolumns: {_rescued: string}\n")
-    assert "columns._rescued: '_rescued' is a name for what is rescued" in folder.problems(JOB)[0]
+    assert "columns._rescued: '_rescued' is the column of what is rescued" in folder.problems(JOB)[0]
 
 
 def test_what_becomes_of_unknown_fields_of_kafka_is_said_once(folder):
