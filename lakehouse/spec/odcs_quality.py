@@ -28,18 +28,20 @@ _OPERATORS = {
     "mustBeBetween": "between",
     "mustNotBeBetween": "not between",
 }
-_FORMATS = {
+FORMATS = {
     "email": r"^[^@\s]++@[^@\s.]++(?:\.[^@\s.]++)+$",
     "uuid": r"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$",
     "uri": r"^[A-Za-z][A-Za-z0-9+.-]*:\S+$",
     "hostname": r"^(?!-)[A-Za-z0-9-]{1,63}+(?<!-)(?:\.(?!-)[A-Za-z0-9-]{1,63}+(?<!-))*+$",
-    "ipv4": r"^((25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])(\.|$)){4}$",
+    "ipv4": r"^(?:(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(?:\.(?!$)|$)){4}$",
     "byte": r"^(?:[A-Za-z0-9+/]{4})*+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$",
 }
+"""Patterns of what the standard names as formats of texts."""
+
 _NO_PROMISE = ("password", "binary")
 """Formats that say how a value is to be shown, or nothing of its text."""
 
-_NUMERIC_FORMATS = re.compile("[iuf](8|16|32|64|128)")
+_SIZES = re.compile("[iuf](8|16|32|64|128)")
 _BOUNDS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
 _UNSIGNED = {"u8": 2**8, "u16": 2**16, "u32": 2**32, "u64": 2**64}
 _DIMENSIONS = {"conformity": "accuracy", "coverage": "completeness", "uniqueness": "consistency"}
@@ -185,10 +187,10 @@ def _check(name: str, option: str, value: Any, kind: str) -> str:
 def _format(name: str, value: str, kind: str) -> str:
     if value in _UNSIGNED and kind != "string":
         return f"{name} between 0 and {_UNSIGNED[value] - 1}"
-    if kind.startswith(("date", "timestamp")) or _NUMERIC_FORMATS.fullmatch(value) or value in _NO_PROMISE:
+    if kind.startswith(("date", "timestamp")) or _SIZES.fullmatch(value) or value in _NO_PROMISE:
         return ""
-    if value in _FORMATS:
-        return f"{name} rlike {sql_value(_FORMATS[value])}"
+    if value in FORMATS:
+        return f"{name} rlike {sql_value(FORMATS[value])}"
     message = f"the format '{value}' cannot be judged here: say it by a pattern"
     raise ValueError(message)
 

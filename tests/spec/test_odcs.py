@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from click.testing import CliRunner
 
 from lakehouse.cli import cli
 from lakehouse.errors import ExtraMissingError, InvalidConfigError
+from lakehouse.spec.odcs_quality import FORMATS
 from lakehouse.spec.odcs_types import type_of
 from lakehouse.spec.project import Project
 
@@ -164,6 +166,23 @@ def test_a_job_takes_a_table_of_a_file_of_several(folder):
 def test_what_breaks_the_standard_or_cannot_be_judged_is_told_at_its_line(tmp_path, text, told):
     [problem] = problems(tmp_path, text)
     assert told in problem
+
+
+@pytest.mark.parametrize(
+    ("form", "good", "bad"),
+    [
+        ("email", ["a@b.de", "a.b+c@x-y.co.uk"], ["a@b", "a b@c.de", "@b.de", "a@b..de", "a@@b.de", "a@b.de "]),
+        ("uuid", ["123e4567-E89B-12d3-a456-426614174000"], ["123e4567e89b12d3a456426614174000", "x23e4567-e89b-12d3-a456-426614174000"]),
+        ("uri", ["https://a.b/c?d", "urn:x"], ["a.b/c", "http://a b", ":x"]),
+        ("hostname", ["a", "a-b.c1.de"], ["-a.de", "a-.de", "a..de", "a_b", "x" * 64]),
+        ("ipv4", ["1.0.0.0", "255.249.1.99"], ["01.1.1.1", "256.1.1.1", "1.1.1", "1.1.1.1.1", "1.1.1.1."]),
+        ("byte", ["", "QQ==", "QUI=", "QUJD"], ["Q", "QQ=", "QUJDQ", "Q==="]),
+    ],
+)  # fmt: skip
+def test_a_format_is_a_pattern_that_texts_of_it_have(form, good, bad):
+    # Java reads these as Python does
+    assert [text for text in good if not re.search(FORMATS[form], text)] == []
+    assert [text for text in bad if re.search(FORMATS[form], text)] == []
 
 
 def test_every_problem_is_told_at_once(tmp_path):
