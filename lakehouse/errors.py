@@ -9,7 +9,8 @@ LakehouseError
 ├── SetupError                 exit 1   the machine lacks something; `lakehouse doctor --fix` mends most of them
 │   ├── JavaMissingError, JavaVersionError
 │   ├── JarMissingError, JarHashError
-│   └── LakeNotWritableError
+│   ├── LakeNotWritableError
+│   └── ExtraMissingError               a library of an extra is not installed
 ├── SourceError                exit 1   what was to be read
 │   ├── SourceNotFoundError, SourceEmptyError
 │   ├── FileUnreadableError, FileChangedError
@@ -161,6 +162,12 @@ class LakeNotWritableError(SetupError):
     """The lake's folder cannot be made or written."""
 
     code = "LAKE_NOT_WRITABLE"
+
+
+class ExtraMissingError(SetupError):
+    """A library that only some need, and which is an extra of this one, is not installed."""
+
+    code = "EXTRA_MISSING"
 
 
 class SourceError(LakehouseError):

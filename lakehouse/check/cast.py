@@ -8,20 +8,26 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import (
     BinaryType,
     BooleanType,
+    DataType,
     DateType,
     DecimalType,
     DoubleType,
     FloatType,
     IntegralType,
     NullType,
+    NumericType,
     StringType,
     TimestampNTZType,
     TimestampType,
 )
 
+from lakehouse.check import text as written
+from lakehouse.spec.time_pattern import EPOCHS
+
 if TYPE_CHECKING:
     from pyspark.sql import Column
-    from pyspark.sql.types import DataType
+
+    from lakehouse.spec.column import Column as Declared
 
 _DATE = r"^\d{4}-\d{2}-\d{2}$"
 _TIMESTAMP = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6}0*)?)?( ?(Z|UTC|[+-]\d{2}:?\d{2}))?)?$"
@@ -33,24 +39,57 @@ _SCIENTIFIC = r"^[+-]?[\d.]{1,15}[eE][+-]?\d{1,2}$"
 """Of so few digits that no two such numbers are the same double."""
 
 
-def exact(value: Column, have: DataType, want: DataType, name: str) -> tuple[Column, Column]:
-    """The value as the wanted type, and whether nothing of it was lost (true for NULL).
+def exact(value: Column, have: DataType, declared: Declared, name: str) -> tuple[Column, Column]:
+    """The value as the declared type, and whether nothing of it was lost (true for NULL).
 
-    Text: blanks around it do not matter; dates and times are ISO 8601, with microseconds at the most; a decimal may
-    have no more digits than the type; a float is the nearest one. Other types: the value must come back unchanged.
+    Text: as the column says that it is written; where it says nothing, blanks around it do not matter, dates and times
+    are ISO 8601, with microseconds at the most; a decimal may have no more digits than the type; a float is the
+    nearest one. Other types: the value must come back unchanged.
     """
+    want = DataType.fromDDL(declared.type)
+    if isinstance(have, IntegralType) and set(declared.formats) & EPOCHS.keys():
+        value, have = value.cast("string"), StringType()
+    if isinstance(have, StringType):
+        value = written.told(value, want, declared)
+        cast, kept = _of_text(value, want, declared)
+    else:
+        cast, kept = _of_typed(value, have, want)
+    if declared.not_finite == "reject":
+        kept = kept & ~F.isnan(cast) & (F.abs(cast) != float("inf"))
+    return F.when(kept, cast).alias(name), value.isNull() | F.coalesce(kept, F.lit(False))
+
+
+def _of_typed(value: Column, have: DataType, want: DataType) -> tuple[Column, Column]:
+    """The value as that type, and whether it comes back from it unchanged."""
     wanted = want.simpleString()
     if have == want or isinstance(have, NullType):
         return value.cast(wanted), F.lit(True)
     cast = value.try_cast(wanted)
-    done = cast.isNotNull()
     if isinstance(want, StringType):
-        kept = done & F.is_valid_utf8(cast) if isinstance(have, BinaryType) else done
-    elif isinstance(have, StringType):
-        kept = done & _nothing_lost(F.trim(value), cast, want)
-    else:
-        kept = done & (cast.try_cast(have.simpleString()) == value)
-    return F.when(kept, cast).alias(name), value.isNull() | F.coalesce(kept, F.lit(False))
+        return cast, F.is_valid_utf8(cast) if isinstance(have, BinaryType) else cast.isNotNull()
+    return cast, cast.try_cast(have.simpleString()) == value
+
+
+def may_reject(have: DataType, declared: Declared) -> bool:
+    """Whether there are values of that type which ``exact`` does not keep."""
+    return have != DataType.fromDDL(declared.type) or declared.not_finite == "reject"
+
+
+def _of_text(text: Column, want: DataType, declared: Declared) -> tuple[Column, Column]:
+    """The text as that type, and whether it says exactly that."""
+    if isinstance(want, StringType):
+        return text, F.lit(True)
+    if declared.formats or declared.true_values:
+        cast = written.moment(text, want, declared) if declared.formats else written.truth(text, declared)
+        return cast, cast.isNotNull()
+    if isinstance(want, NumericType):
+        text = written.number(text, want, declared)
+    cast = text.try_cast(declared.type)
+    kept = cast.isNotNull() & _nothing_lost(text, cast, want)
+    if declared.time_zone:
+        cast = F.when(written.has_offset(text), cast).otherwise(written.in_zone(cast, declared))
+        kept = kept & cast.isNotNull()
+    return cast, kept
 
 
 def _nothing_lost(text: Column, cast: Column, want: DataType) -> Column:
@@ -72,4 +111,5 @@ def _nothing_lost(text: Column, cast: Column, want: DataType) -> Column:
         TimestampType: _TIMESTAMP,
         TimestampNTZType: _TIMESTAMP_NTZ,
     }
-    return text.rlike(patterns[type(want)])
+    # what no text can become, Spark says of the cast
+    return text.rlike(patterns[type(want)]) if type(want) in patterns else F.lit(True)

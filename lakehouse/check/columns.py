@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pyspark.errors import AnalysisException
 from pyspark.sql import functions as F
-from pyspark.sql.types import DataType
+from pyspark.sql.types import ArrayType, BinaryType, MapType, StructType, VariantType
 
-from lakehouse.check.cast import exact
+from lakehouse.check.cast import exact, may_reject
 from lakehouse.errors import ColumnMissingError, ConfigError
-from lakehouse.lake.batch import CODE, MESSAGE, RAW, RECEIVED, SKIP, SOURCE, TOLD
-from lakehouse.lake.frame import col
+from lakehouse.lake.batch import CODE, MESSAGE, OTHERS, RAW, RECEIVED, RESCUED, SKIP, SOURCE, TOLD
+from lakehouse.lake.frame import as_json, col, quoted
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame
+    from collections.abc import Mapping, Sequence
 
+    from pyspark.sql import Column, DataFrame
+    from pyspark.sql.types import DataType
+
+    from lakehouse.spec.column import Column as Declared
     from lakehouse.spec.contract import Contract
 
 AS_RECEIVED = "__as_received"
 """Beside a row while it is judged: all that was received of it, as one struct."""
 
+UNKNOWN = "unknown:"
+"""Before the name of a column that the contract does not name, where rows are told that have a value in it."""
+
 _BESIDE = (RAW, CODE, MESSAGE, SKIP)
+_MADE = ("_kafka", "_change")
+"""Columns that the sources of this library make."""
+
+_MOST_TOLD = 20
+"""Columns that are told one by one."""
 
 
 def with_types(rows: DataFrame, contract: Contract, missing: str) -> tuple[DataFrame, list[Column]]:
@@ -35,36 +48,94 @@ def with_types(rows: DataFrame, contract: Contract, missing: str) -> tuple[DataF
         message = f"the contract declares {', '.join(lacking)}, which the source does not have (it has {has})"
         raise ColumnMissingError(message, hint="correct the name, or take it out of the contract")
     values, kept_flags, faults = [], [], []
+    misfits: dict[str, Column] = {}
     sound = F.col(CODE).isNull()
     for index, (name, column) in enumerate(contract.columns.items()):
-        want = DataType.fromDDL(column.type)
-        kept = F.lit(True)
-        if name.lower() in spelled:
-            value, kept = _exact(rows, spelled[name.lower()], kinds[spelled[name.lower()]], want, name)
-        else:
-            value = F.lit(None).cast(want)
+        found, is_kept = spelled.get(name.lower()), F.lit(True)
+        value, kept = F.lit(None).cast(column.type), F.lit(True)
+        if found:
+            value, kept = _exact(rows, found, kinds[found], column, name)
         values.append(value.alias(name))
-        is_kept = F.lit(True)
-        if name.lower() in spelled and kinds[spelled[name.lower()]] != want:
+        if found and may_reject(kinds[found], column):
             kept_flags.append(kept.alias(f"__kept_{index}"))
             is_kept = F.col(f"__kept_{index}")
-            faults.append(F.when(sound & ~is_kept, F.lit(f"CAST:{name}")))
+            if contract.unknown == "rescue" and column.nullable:
+                misfits[found] = ~kept
+            else:
+                faults.append(F.when(sound & ~is_kept, F.lit(f"CAST:{name}")))
         if not column.nullable:
             told = F.coalesce(F.array_contains(TOLD, name), F.lit(True)) if TOLD in rows.columns else F.lit(True)
             faults.append(F.when(sound & is_kept & told & col(name).isNull(), F.lit(f"NULL_VALUE:{name}")))
-    declared = {name.lower() for name in contract.columns}
-    others = [col(name) for name in received if name.lower() not in declared]
+    unknown = _unknown(rows, contract, kinds, misfits)
     beside = [name for name in (*_BESIDE, TOLD, RECEIVED) if name in rows.columns]
     # the values first, as columns of their own: rules speak of the typed ones
-    typed = rows.select(*values, *others, SOURCE, *beside, AS_RECEIVED, *kept_flags)
-    return typed, faults
+    typed = rows.select(*values, *unknown.kept, SOURCE, *beside, AS_RECEIVED, *kept_flags, *unknown.flags)
+    return typed, [*faults, *(F.when(sound, fault) for fault in unknown.faults)]
 
 
-def _exact(rows: DataFrame, received: str, have: DataType, want: DataType, name: str) -> tuple[Column, Column]:
-    value, kept = exact(col(received), have, want, name)
+def _exact(rows: DataFrame, received: str, have: DataType, declared: Declared, name: str) -> tuple[Column, Column]:
+    value, kept = exact(col(received), have, declared, name)
     try:
         rows.select(value, kept)
     except AnalysisException:
-        message = f"the contract declares {name} as {want.simpleString()}, and no {have.simpleString()} can become one"
+        message = f"the contract declares {name} as {declared.type}, and no {have.simpleString()} can become one"
         raise ConfigError(message, hint="declare the type that the source has, and cast in transform()") from None
     return value, kept
+
+
+@dataclass(frozen=True)
+class _Unknown:
+    """Of columns that the contract does not name: what is kept of them, where they are told, and what is wrong."""
+
+    kept: Sequence[Column]
+    flags: Sequence[Column] = ()
+    faults: Sequence[Column] = ()
+
+
+def _unknown(
+    rows: DataFrame, contract: Contract, kinds: Mapping[str, DataType], misfits: Mapping[str, Column]
+) -> _Unknown:
+    declared = {name.lower() for name in contract.columns}
+    received = [name for name in rows.columns if name != SOURCE and not name.startswith("__")]
+    others = [name for name in received if name.lower() not in declared]
+    if contract.unknown == "keep":
+        return _Unknown([col(name) for name in others])
+    made = [col(name) for name in others if name in _MADE]
+    strange = sorted(name for name in others if name not in _MADE)
+    if contract.unknown == "refuse":
+        faults = [F.when(F.col(AS_RECEIVED)[name].isNotNull(), F.lit(f"UNKNOWN_COLUMN:{name}")) for name in strange]
+        return _Unknown(made, faults=faults)
+    flags = [col(name).isNotNull().alias(f"__{UNKNOWN}{name}") for name in strange[:_MOST_TOLD]]
+    if contract.unknown == "ignore":
+        return _Unknown(made, flags)
+    if RESCUED in received:
+        message = f"the source has a column {RESCUED} of its own, which unknown: rescue makes"
+        raise ConfigError(message, hint="say unknown: keep, and declare the column")
+    whether = {**{name: col(name).isNotNull() for name in strange}, **misfits}
+    entries = [
+        F.when(is_rescued, F.struct(F.lit(name), _as_text(col(name), kinds[name])))
+        for name, is_rescued in whether.items()
+    ]
+    # one entry at least, so that an array of none has a type
+    nothing = F.lit(None).cast("struct<col1:string,col2:string>")
+    rescued = F.map_from_entries(F.array_compact(F.array(*entries, nothing)))
+    if OTHERS in rows.columns:
+        rescued = F.map_concat(rescued, F.coalesce(F.col(OTHERS), F.create_map().cast("map<string,string>")))
+    return _Unknown([F.when(F.size(rescued) > 0, F.to_json(rescued)).alias(RESCUED), *made], flags)
+
+
+def _as_text(value: Column, kind: DataType) -> Column:
+    """A value as text: what was received of text formats, else as JSON writes it."""
+    if isinstance(kind, ArrayType | MapType | StructType | VariantType):
+        return as_json(value)
+    return F.base64(value) if isinstance(kind, BinaryType) else value.cast("string")
+
+
+def told_unknown(columns: Sequence[str]) -> dict[str, str]:
+    """What is counted of columns that the contract does not name, as SQL: rows that have a value in each of the first.
+
+    Args:
+        columns: those of the rows, once ``with_types`` has made them.
+    """
+    flags = [name for name in columns if name.startswith(f"__{UNKNOWN}")]
+    return {name.removeprefix("__"): f"count_if({quoted(name)})" for name in flags}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
 
-from lakehouse.check.columns import AS_RECEIVED, with_types
+from lakehouse.check.columns import AS_RECEIVED, told_unknown, with_types
 from lakehouse.check.noted import noted
 from lakehouse.check.others import Beside, compared
 from lakehouse.check.personal import personal, without_values
@@ -17,7 +17,7 @@ from lakehouse.check.rules import BETWEEN, FAULTS, failing, with_broken
 from lakehouse.check.score import gate, quality_of
 from lakehouse.errors import ConfigError
 from lakehouse.lake.batch import CODE, MESSAGE, RAW, RECEIVED, SKIP, SOURCE
-from lakehouse.lake.frame import as_json, col, literal
+from lakehouse.lake.frame import as_json, col, literal, quoted
 from lakehouse.spec.contract import Contract
 
 if TYPE_CHECKING:
@@ -92,6 +92,7 @@ def check(
         gate(known, quality, counts)
     skipped = {reason: counts[f"skip_{index}"] for index, reason in enumerate(arrived.skips)}
     rules = {one.rule: one.broken for one in quality.judgements if one.rule.islower()} if quality else {}
+    unknown = {name: counts[name] for name in told_unknown(kept.columns)}
     return Checked(
         accepted,
         _rejected(kept, asked, noted(arrived.rows, known, F.col(REASONS))),
@@ -99,7 +100,7 @@ def check(
         kept=counts["kept"],
         quarantined=counts["quarantined"] + bad_files,
         dropped=counts["dropped"],
-        broken={name: count for name, count in {**rules, **skipped}.items() if count},
+        broken={name: count for name, count in {**rules, **skipped, **unknown}.items() if count},
         quality=quality,
     )
 
@@ -189,16 +190,17 @@ def counted(
     """
     with _told(asked):
         rows = compared(judged, asked, beside)
-        return rows, asked.computed(rows).agg(*map(F.expr, _counted(asked, skips))).collect()[0].asDict()
+        return rows, asked.computed(rows).agg(*map(F.expr, _counted(asked, rows.columns, skips))).collect()[0].asDict()
 
 
-def _counted(asked: Asked, skips: Sequence[str]) -> list[str]:
+def _counted(asked: Asked, columns: Sequence[str], skips: Sequence[str]) -> list[str]:
     """What is counted of a batch, as SQL: fates, faults, and of each rule what it judged and what broke it."""
     fate, contract = asked.fate(), asked.contract
     fates = {"kept": "accept", "quarantined": "quarantine", "dropped": "drop"}
     wanted = ["count(*) AS read", f"count_if({asked.whole}) AS whole", f"count_if({CODE} IS NOT NULL) AS unreadable"]
     wanted += [f"count_if(({fate}) = '{value}') AS {name}" for name, value in fates.items()]
     wanted += [f"count_if({SKIP} = {literal(reason)}) AS skip_{index}" for index, reason in enumerate(skips)]
+    wanted += [f"{count} AS {quoted(name)}" for name, count in told_unknown(columns).items()]
     wanted += [
         # how often the text has the code
         f"coalesce(sum(CASE WHEN {FAULTS} <> '' THEN length(replace({FAULTS}, '{code}:', '{code}:+')) "

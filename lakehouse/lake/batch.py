@@ -33,6 +33,12 @@ TOLD = "__told"
 """Beside a row where the source has such: the columns that it tells, where it is not all of them (a deletion tells its
 key alone); the others are NULL and mean nothing, so that NOT NULL is not asked of them."""
 
+OTHERS = "__others"
+"""Beside a row where the source has such: fields that nobody declared, by name, each as its text (or NULL)."""
+
+RESCUED = "_rescued"
+"""What a contract with ``unknown: rescue`` had no place for, as JSON."""
+
 RECEIVED = "__received"
 """Beside a row where the source has such: the message that it came in, which quarantine keeps."""
 

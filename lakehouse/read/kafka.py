@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import DataType, StringType
 
 from lakehouse.errors import AccessDeniedError, RecordsLostError, SourceUnavailableError, innermost
-from lakehouse.lake.batch import CODE, MESSAGE, RAW, RECEIVED, SKIP, SOURCE, TOLD, Arrived
+from lakehouse.lake.batch import CODE, MESSAGE, OTHERS, RAW, RECEIVED, SKIP, SOURCE, TOLD, Arrived
 from lakehouse.lake.frame import col, literal, small_frame
 from lakehouse.lake.storage import read_lines
 from lakehouse.read import dead_letters
@@ -275,7 +275,7 @@ def arrived(batch: DataFrame, source: KafkaSource, brokers: Brokers, *, run_id: 
         code.alias(CODE),
         F.col(MESSAGE),
         skip.alias(SKIP),
-        *([F.col(TOLD)] if TOLD in decoded.columns else []),
+        *[F.col(name) for name in (TOLD, OTHERS) if name in decoded.columns],
     )
     return Arrived(rows, skips=debezium.SKIPS if source.debezium else ())
 
@@ -329,10 +329,22 @@ def _messages(batch: DataFrame, run_id: str) -> DataFrame:
     )
 
 
+def _strange(source: KafkaSource) -> tuple[str, str | None]:
+    """What becomes of a field that is not declared, and the column that it goes to."""
+    by_contract = source.contract.unknown if source.contract else "keep"
+    if by_contract == "keep":
+        return source.unknown_fields, source.rescue
+    return "ignore" if by_contract == "ignore" else "quarantine", OTHERS if by_contract == "rescue" else None
+
+
 def _decoded(messages: DataFrame, source: KafkaSource, brokers: Brokers) -> DataFrame:
     """The messages with the columns that they hold."""
     columns = source.contract.columns if source.contract else {}
-    declared = {name: DataType.fromDDL(column.type) for name, column in columns.items()}
+    # words for true and false are text
+    declared = {
+        name: DataType.fromDDL("string" if column.true_values else column.type) for name, column in columns.items()
+    }
+    unknown, rescue = _strange(source)
     if source.debezium:
         if isinstance(source.value, Avro):
             messages = debezium_avro.as_read(
@@ -344,11 +356,10 @@ def _decoded(messages: DataFrame, source: KafkaSource, brokers: Brokers) -> Data
             )
         else:
             messages = debezium.as_read(messages)
-        unknown, rescue = source.unknown_fields, source.rescue
         return debezium.decoded(messages, declared, source.debezium, unknown=unknown, rescue=rescue)
     match source.value:
         case Json():
-            return json_payload.decoded(messages, declared, unknown=source.unknown_fields, rescue=source.rescue)
+            return json_payload.decoded(messages, declared, unknown=unknown, rescue=rescue)
         case DelimitedText() as form:
             return text_payload.delimited(messages, list(declared), form)
         case Binary():

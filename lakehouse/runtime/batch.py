@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from lakehouse.runtime.journal import Journal
     from lakehouse.runtime.workplace import Workplace
     from lakehouse.spec.contract import Contract
+    from lakehouse.spec.job import Job
     from lakehouse.spec.write import Write
 
 
@@ -328,7 +329,16 @@ def _planned(batch: Batch, made: _Made, clock: Clock) -> Plan:
         _not_empty(job.write)
         return Plan.nothing(target, identity, head(batch.spark, target))
     with clock.stage("plan"):
-        return plan(made.produced, job.write, target=target, identity=identity, about=job.about)
+        return plan(made.produced, _described(job), target=target, identity=identity, about=job.about)
+
+
+def _described(job: Job) -> Write:
+    """The write, with what the contract says of a column where the write says nothing of it."""
+    contract = job.stream[1].contract if job.is_incremental else None
+    told = {name: column.about for name, column in contract.columns.items() if column.about} if contract else {}
+    said = {name.lower() for name in job.write.comments}
+    others = {name: about for name, about in told.items() if name.lower() not in said}
+    return job.write.model_copy(update={"comments": {**job.write.comments, **others}})
 
 
 def _not_empty(spec: Write) -> None:

@@ -3,22 +3,40 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from lakehouse.spec.base import ColumnName, FieldError, Spec
+from lakehouse.spec.base import ColumnName, ColumnNames, FieldError, Spec
 from lakehouse.spec.column import ColumnOrShort
+from lakehouse.spec.document import nearest
+from lakehouse.spec.event_time import Duration
 from lakehouse.spec.expression import AggregateCheck, ReferenceCheck, RowCheck, UniqueCheck
 from lakehouse.spec.rule import Percent, Rule
+
+
+class Freshness(Spec):
+    """How old the newest row may be."""
+
+    column: Annotated[ColumnName, Field(description="When a row happened.")]
+    within: Annotated[Duration, Field(description="How long ago that may be at the most, such as 24 hours.")]
 
 
 class Contract(Spec):
     """The columns that a source must have, and the rules that its rows must keep.
 
-    A column that the contract does not name passes as it is: whether a table may grow is the ``evolve`` of its write.
+    ``unknown`` is what becomes of a column that the contract does not name: it passes as it is (``keep``: whether the
+    table may grow is the ``evolve`` of its write), is left out (``ignore``), is kept as JSON in ``_rescued`` together
+    with what did not fit its type (``rescue``), or rows that have a value in it are put aside (``refuse``).
     """
 
+    name: str = ""
+    version: str = ""
+    owner: str = ""
+    about: str = ""
+    unknown: Literal["keep", "ignore", "rescue", "refuse"] = "keep"
+    key: Annotated[ColumnNames, Field(description="What tells one row from another.")] = ()
+    freshness: Freshness | None = None
     columns: dict[ColumnName, ColumnOrShort] = {}
     rules: Annotated[tuple[Rule, ...], Field(strict=False)] = ()
     min_score: Annotated[
@@ -34,6 +52,36 @@ class Contract(Spec):
                 message = f"'{other}' and '{name}' are one column: their case makes no difference"
                 raise FieldError(message, "columns", name)
         return self
+
+    @model_validator(mode="after")
+    def _unknown_columns_can_be_told(self) -> Contract:
+        if self.unknown != "keep" and not self.columns:
+            message = "no columns are declared, so every one would be unknown"
+            raise FieldError(message, "unknown")
+        for name in self.columns:
+            if self.unknown == "rescue" and name.lower() == "_rescued":
+                message = f"'{name}' is the column of what is rescued"
+                raise FieldError(message, "columns", name)
+        return self
+
+    @model_validator(mode="after")
+    def _facts_name_declared_columns(self) -> Contract:
+        declared = {name.lower(): column for name, column in self.columns.items()}
+        told: list[tuple[str, tuple[str | int, ...]]] = [(name, ("key", index)) for index, name in enumerate(self.key)]
+        told += [(self.freshness.column, ("freshness", "column"))] if self.freshness else []
+        for name, at in told:
+            if name.lower() not in declared:
+                message = f"'{name}' is not declared{nearest(name, [*self.columns])}"
+                raise FieldError(message, *at)
+            if at[0] == "key" and declared[name.lower()].nullable:
+                message = f"'{name}' may be NULL, and a key tells rows from each other: declare it not null"
+                raise FieldError(message, *at)
+        return self
+
+    @property
+    def personal(self) -> tuple[str, ...]:
+        """The columns whose values are masked where people look."""
+        return tuple(name for name, column in self.columns.items() if column.is_personal)
 
     @model_validator(mode="after")
     def _rule_names_are_unique(self) -> Contract:

@@ -260,6 +260,10 @@ class KafkaSource(Spec):
         if self.debezium and self.value.format not in ("json", "avro"):
             message = "Debezium writes json or avro"
             raise FieldError(message, "value")
+        strange = {"rescue", "unknown_fields"} & self.model_fields_set
+        if strange and self.contract and self.contract.unknown != "keep":
+            message = f"the contract says what becomes of them (unknown: {self.contract.unknown}): say it once"
+            raise FieldError(message, min(strange))
         if self.rescue and self.value.format != "json":
             message = "rescue is for json: other formats have no fields that nobody declared"
             raise FieldError(message, "rescue")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lakehouse.errors import ConfigError, InvalidConfigError, JobNotFoundError, Problem, TransformMismatchError
+from lakehouse.spec import odcs
 from lakehouse.spec.contract import Contract
 from lakehouse.spec.document import Document, Location, nearest, read_document, validate
 from lakehouse.spec.env import Env
@@ -133,6 +134,7 @@ class Project:
         return problems
 
     def _contract(self, referring: Document, at: Location, file: str) -> Contract:
+        file, _, part = file.partition("#")
         try:
             path = (self.root / file).resolve()
         except (OSError, RuntimeError, ValueError):  # a link to itself, or a character that no path has
@@ -142,8 +144,23 @@ class Project:
         if not path.is_file():
             near = nearest(path.name, _names(path.parent, ""))
             raise InvalidConfigError([referring.problem(at, f"there is no file {self._shown(path)}{near}")])
+        return self.contract(path, part)
+
+    def contract(self, path: Path, part: str = "") -> Contract:
+        """The contract that a file holds: one of ours, or of a table of the Open Data Contract Standard.
+
+        Raises:
+            InvalidConfigError: every problem of it, each with its line.
+            ExtraMissingError: it is of the standard, which needs the extra ``odcs``.
+        """
         document = read_document(path, shown_as=self._shown(path))
-        contract = validate(Contract, document)
+        if odcs.is_odcs(document.data):
+            contract = odcs.contract_of(document, part)
+        elif part:
+            message = f"'#{part}' names a table of an Open Data Contract, and this is a contract of one table"
+            raise InvalidConfigError([document.problem((), message)])
+        else:
+            contract = validate(Contract, document)
         if problems := _unknown_columns(contract, document, ()):
             raise InvalidConfigError(problems)
         return contract

@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StringType
 
 from lakehouse.check.cast import exact
+from lakehouse.spec.column import Column as Declared
 
 NO = "rejected"
 
@@ -108,8 +109,7 @@ def cast(spark: SparkSession) -> Callable[[Sequence[tuple[str, str]]], list[Any]
         rows = spark.createDataFrame([(i, *case) for i, case in enumerate(cases)], "i int, text string, kind string")
         columns = []
         for kind in sorted({kind for _, kind in cases}):
-            want = spark.createDataFrame([], f"v {kind}").schema["v"].dataType
-            value, kept = exact(F.when(F.col("kind") == kind, F.col("text")), StringType(), want, kind)
+            value, kept = exact(F.when(F.col("kind") == kind, F.col("text")), StringType(), Declared(type=kind), kind)
             shown = value.cast("string") if kind == "timestamp" else value
             columns += [shown.alias(kind), kept.alias(f"kept {kind}")]
         found = rows.select("i", "kind", *columns).collect()
@@ -128,8 +128,7 @@ def test_a_null_stays_null_in_every_type(spark: SparkSession) -> None:
     nothing = spark.createDataFrame([(None,)], "v string")
     columns = []
     for kind in TEXTS:
-        want = spark.createDataFrame([], f"v {kind}").schema["v"].dataType
-        value, kept = exact(F.col("v"), StringType(), want, "v")
+        value, kept = exact(F.col("v"), StringType(), Declared(type=kind), "v")
         columns.append(value.isNull() & kept)
     assert set(nothing.select(*columns).collect()[0]) == {True}
 
@@ -140,8 +139,7 @@ def test_a_typed_value_must_come_back_unchanged(spark: SparkSession) -> None:
     row = spark.sql(f"SELECT {sql}")
     columns = []
     for name, (_, kind, _) in zip(names, TYPED, strict=True):
-        want = spark.createDataFrame([], f"v {kind}").schema["v"].dataType
-        columns += exact(F.col(name), row.schema[name].dataType, want, name)
+        columns += exact(F.col(name), row.schema[name].dataType, Declared(type=kind), name)
     values = row.select(*columns).collect()[0]
     found = [values[2 * i] if values[2 * i + 1] else NO for i in range(len(TYPED))]
     assert [repr(value) for value in found] == [repr(want) for _, _, want in TYPED]
