@@ -8,7 +8,7 @@ import io
 import re
 from collections import Counter
 from dataclasses import dataclass
-from functools import partial, reduce
+from functools import partial
 from typing import IO, TYPE_CHECKING
 
 from pyspark.sql import functions as F
@@ -17,7 +17,7 @@ from lakehouse.lake.batch import CODE, MESSAGE, RAW, SOURCE, BadFile
 from lakehouse.lake.frame import as_json, col, materialise, quoted
 from lakehouse.lake.storage import local, plain_path
 from lakehouse.read.packed import BROKEN, opened
-from lakehouse.read.scan import BLOCK, ORDINAL, URI, glob_escaped, is_the_files_fault, message_of, place
+from lakehouse.read.scan import BLOCK, ORDINAL, URI, any_of, glob_escaped, is_the_files_fault, message_of, place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -267,13 +267,10 @@ def _swallowing(spark: SparkSession, rows: DataFrame, header: Header, options: C
     breaks = [(col(name), col(name).rlike(ends)) for name in header.names]
     begins = [breaks_it & value.startswith(options.quote) for value, breaks_it in breaks]
 
-    def some(conditions: Sequence[Column]) -> Column:
-        return reduce(lambda one, other: one | other, [F.coalesce(it, F.lit(False)) for it in conditions])
-
     last = rows.groupBy(URI).agg(
         F.max(ORDINAL).alias("__last"),
-        F.max_by(some([breaks_it for _, breaks_it in breaks]), ORDINAL).alias("__ends"),
-        F.max(some(begins)).alias("__begins"),
+        F.max_by(any_of([breaks_it for _, breaks_it in breaks]), ORDINAL).alias("__ends"),
+        F.max(any_of(begins)).alias("__begins"),
     )
     suspects = [row[URI] for row in last.where("__ends OR __begins").select(URI).collect()]
     if not suspects:
@@ -290,7 +287,7 @@ def _swallowing(spark: SparkSession, rows: DataFrame, header: Header, options: C
         for (value, breaks_it), begins_it in zip(breaks, begins, strict=True)
     ]
     shown = as_json(F.struct(*map(col, header.names)))
-    unclosed = F.when(some(lost), shown).alias("__unclosed")
+    unclosed = F.when(any_of(lost), shown).alias("__unclosed")
     return materialise(joined.select(*rows.columns, unclosed))
 
 

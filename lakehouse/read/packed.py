@@ -5,10 +5,11 @@ from __future__ import annotations
 import bz2
 import codecs
 import gzip
+import io
 import re
 import zlib
 from pathlib import Path, PurePosixPath
-from typing import IO, TYPE_CHECKING, BinaryIO, cast
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 import zstandard
 
@@ -27,6 +28,9 @@ BROKEN = (OSError, EOFError, zlib.error, zstandard.ZstdError)
 """What reading a file may raise for what it holds."""
 
 _CHUNK = 1 << 20
+_FRAMES = 1 << 12
+"""Packed bytes that are unpacked at once: of Zstandard they may become some ten thousand times as many."""
+
 _MOST = 4 << 30
 """Bytes that one file may unpack to: an archive of some kilobytes can hold as many gigabytes as it likes."""
 
@@ -57,8 +61,46 @@ def opened(path: str) -> BinaryIO:
     if kind == ".bz2":
         return cast("BinaryIO", bz2.open(place))
     if kind == ".zst":
-        return cast("BinaryIO", zstandard.open(place))
+        return io.BufferedReader(_Frames(place))
     return place.open("rb")
+
+
+class _Frames(io.RawIOBase):
+    """The unpacked bytes of Zstandard's frames: the library's own reader ends without a word where one is cut."""
+
+    def __init__(self, place: Path) -> None:
+        """From the beginning of the file."""
+        self._file, self._ready = place.open("rb"), b""
+        self._frame: zstandard.ZstdDecompressionObj | None = None
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def close(self) -> None:
+        """And the file below."""
+        self._file.close()
+        super().close()
+
+    def readinto(self, buffer: Any) -> int:
+        """Some of the bytes; none where there are no more."""
+        while not self._ready and (packed := self._file.read(_FRAMES)):
+            self._ready = self._unpacked(packed)
+        if not self._ready and self._frame and not self._frame.eof:
+            message = "the last frame is cut"
+            raise EOFError(message)
+        count = min(len(buffer), len(self._ready))
+        buffer[:count], self._ready = self._ready[:count], self._ready[count:]
+        return count
+
+    def _unpacked(self, packed: bytes) -> bytes:
+        ready = b""
+        while packed:
+            if self._frame is None or self._frame.eof:
+                self._frame = zstandard.ZstdDecompressor().decompressobj()
+            ready += self._frame.decompress(packed)
+            packed = self._frame.unused_data if self._frame.eof else b""
+        return ready
 
 
 def chunks(path: str) -> Iterator[bytes]:

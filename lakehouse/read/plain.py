@@ -156,7 +156,7 @@ def _content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[byte
 
 
 def _is_hidden(name: str) -> bool:
-    return any(part.startswith(("_", ".")) for part in PurePosixPath(name).parts)
+    return any(part.startswith(("_", ".")) and part != ".." for part in PurePosixPath(name).parts)
 
 
 def _ending(name: str) -> str:

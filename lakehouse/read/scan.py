@@ -49,6 +49,11 @@ def glob_escaped(path: str) -> str:
     return re.sub(r"([\\*?\[\]{}])", r"\\\1", path)
 
 
+def any_of(conditions: Sequence[Column]) -> Column:
+    """Whether one of some conditions is true: a chain of thousands of ORs would be deeper than Spark can follow."""
+    return F.greatest(F.lit(False), F.lit(False), *conditions)
+
+
 def message_of(code: Column, messages: Mapping[str, str]) -> Column:
     """What a code means, for people."""
     return F.create_map(*[F.lit(text) for pair in messages.items() for text in pair])[code]
@@ -57,9 +62,9 @@ def message_of(code: Column, messages: Mapping[str, str]) -> Column:
 _FAULTS = re.compile(
     r"FAILED_READ_FILE|CANNOT_READ_FILE_FOOTER|UNABLE_TO_INFER_SCHEMA|CANNOT_MERGE_SCHEMAS|MALFORMED_CSV_RECORD"
     # of the schema that a file holds
-    r"|COLUMN_ALREADY_EXISTS|AMBIGUOUS_REFERENCE|PARQUET_TYPE_|\bIncompatibleSchemaException|Could not read file: "
-    r"|Caused by: (java\.io\.IOException: \S+ was written by a future ORC|org\.apache\.(orc|avro|parquet)\.[\w.$]+)"
-    r"|: org\.apache\.avro\.[\w.$]+"
+    r"|COLUMN_ALREADY_EXISTS|AMBIGUOUS_REFERENCE|PARQUET_TYPE_|UNSUPPORTED_TIME_TYPE|Could not read file: "
+    r"|\bIncompatibleSchemaException|: org\.apache\.avro\.|: java\.io\.IOException: .+ was written by a future ORC"
+    r"|Caused by: (shaded\.parquet\.)?org\.apache\.(orc|avro|parquet|thrift)\."
 )
 
 

@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     from lakehouse.read.scan import Groups
     from lakehouse.spec.files import FilesSource
 
+_NOTHING = "__nothing"
+"""A column beside that of the broken records where no record has any: Spark refuses to read that one alone."""
+
+_DEEPEST = 100
+"""A type within a type for each: a few thousand of them end the JVM."""
+
 
 def groups(spark: SparkSession, paths: Sequence[str], source: FilesSource) -> Groups:
     """All files together; before Spark reads them, each is proved to be XML, and its records are counted.
@@ -49,9 +55,9 @@ def _tag(source: FilesSource) -> str:
 def _scan(spark: SparkSession, tag: str, counts: Mapping[str, int], paths: Sequence[str]) -> DataFrame:
     """The records; each file's are as many as it holds."""
     rows = _values(spark, tag, paths)
-    usable([name for name in rows.columns if name != RAW])
+    usable([name for name in rows.columns if name not in (RAW, _NOTHING)])
     missing = [F.lit(None).cast("string").alias(name) for name in (CODE, MESSAGE)]
-    rows = materialise(rows.select("*", *missing, *place()))
+    rows = materialise(rows.select("*", *missing, *place())).drop(_NOTHING)
     counted = rows.groupBy(URI).agg(F.count("*").alias("all"), F.count(RAW).alias("broken")).collect()
     found = {plain_path(row[URI], encoded=True): row for row in counted}
     for path in paths:
@@ -69,6 +75,7 @@ def _values(spark: SparkSession, tag: str, paths: Sequence[str]) -> DataFrame:
     reader = spark.read.format("xml").options(columnNameOfCorruptRecord=RAW, mode="PERMISSIVE", **options)
     files = [glob_escaped(path) for path in paths]
     fields = [field for field in reader.load(files).schema.fields if field.name != RAW]
+    fields = fields or [StructField(_NOTHING, StringType())]
     rows = reader.schema(StructType([*fields, StructField(RAW, StringType())])).load(files)
     return rows.select(
         *[
@@ -85,7 +92,7 @@ def columns(spark: SparkSession, paths: Sequence[str], source: FilesSource) -> d
     """The columns that the records of the files name, all text; none where one of the files cannot be read."""
     try:
         rows = _values(spark, _tag(source), paths)
-        return dict.fromkeys([name for name in rows.columns if name != RAW], "string")
+        return dict.fromkeys([name for name in rows.columns if name not in (RAW, _NOTHING)], "string")
     except Exception as error:
         if not is_the_files_fault(error):
             raise
@@ -107,6 +114,9 @@ def _records(path: str, tag: str) -> int:
         if depth or name == tag:
             count += not depth
             depth += 1
+        if depth > _DEEPEST:
+            message = f"a record has elements within elements to a depth of more than {_DEEPEST}"
+            raise Unreadable(message)
 
     def end(name: str) -> None:
         nonlocal depth
