@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from lakehouse.lake.batch import SOURCE, BadFile
+from lakehouse.lake.batch import BadFile
 from lakehouse.lake.storage import LISTING, FileEntry, list_files, local, plain_path
-from lakehouse.read.folders import is_below, placed, ready, with_columns, without
+from lakehouse.read.folders import file_of_record, is_below, outer, placed, ready, with_columns, without
 from lakehouse.read.scan import glob_escaped
 
 if TYPE_CHECKING:
@@ -219,7 +219,7 @@ def as_told(
 ) -> tuple[DataFrame, tuple[BadFile, ...]]:
     """The rows of the files with what their places tell, but for files that are not as was said; and all bad files."""
     rows, strange = with_columns(rows, files, source)
-    unread = {file.file for file in (*bad, *strange)}
+    unread = {outer(file.file) for file in (*bad, *strange)}
     short = _miscounted(rows, [file.path for file in files if file.path not in unread], held.says)
     return without(rows, short), (*bad, *strange, *short)
 
@@ -256,7 +256,7 @@ def _miscounted(rows: DataFrame, read: Sequence[str], says: Mapping[str, Control
     wanted = {path: says[path].records for path in read if path in says and says[path].records is not None}
     if not wanted:
         return ()
-    counts = rows.groupBy(F.col(SOURCE)["file"].alias("file")).agg(F.count("*").alias("records")).collect()
+    counts = rows.groupBy(file_of_record().alias("file")).agg(F.count("*").alias("records")).collect()
     found = {plain_path(row.file, encoded=False): row.records for row in counts}
     return tuple(
         BadFile(path, "FILE_COUNT", f"it has {found.get(path, 0):,} records, and its control file says {records:,}")

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
-import gzip
 import io
-import zlib
+import re
 from collections import Counter
 from dataclasses import dataclass
-from functools import partial, reduce
-from pathlib import Path
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import IO, TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
 from lakehouse.lake.batch import CODE, MESSAGE, RAW, SOURCE, BadFile
 from lakehouse.lake.frame import as_json, col, materialise, quoted
 from lakehouse.lake.storage import local, plain_path
-from lakehouse.read.scan import BLOCK, ORDINAL, URI, glob_escaped, is_the_files_fault, message_of, place
+from lakehouse.read.packed import BROKEN, opened
+from lakehouse.read.scan import BLOCK, ORDINAL, URI, any_of, glob_escaped, is_the_files_fault, message_of, place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,6 +32,8 @@ _LONGEST_HEADER = 4 * 1024 * 1024
 
 _MOST_COLUMNS = 10_000
 _UNIT = "\x1f"
+_NOBODYS = "\ue0fe"
+"""Of Unicode's private area, so that no feed has it."""
 
 _MESSAGES = {
     "FIELD_COUNT": "the record has another number of fields than the header",
@@ -41,9 +43,10 @@ _MESSAGES = {
 
 @dataclass(frozen=True, order=True)
 class Header:
-    """The names in a file's first record, and the last character of its line break.
+    """The names of a file's columns, and what ends its records.
 
-    ``line_break`` is empty where blank lines come first: there Spark must find it out itself.
+    ``line_break`` is the last character of a line break, or the source's ``line_separator``; empty where blank lines
+    come first: there Spark must find it out itself.
     """
 
     names: tuple[str, ...]
@@ -67,61 +70,90 @@ def headers(
     first_lines = _first_lines(spark, sorted(far)) if far else {}
     for path in paths:
         try:
-            head = first_lines.get(path, "") if path in far else _head(path, source.csv.quote)
-            by_header.setdefault(_header(head, source.csv), []).append(path)
+            head = first_lines.get(path, "") if path in far else _head(path, source.csv)
+            header = _header(head, source.csv, () if source.csv.header else source.headerless)
+            by_header.setdefault(header, []).append(path)
         except UnicodeDecodeError:
             bad.append(BadFile(path, "FILE_ENCODING", "the file is not UTF-8"))
-        except (OSError, EOFError, zlib.error) as error:
+        except BROKEN as error:
             bad.append(BadFile(path, "FILE_UNREADABLE", f"no header can be read: {error}"))
         except (ValueError, csv.Error) as error:
             bad.append(BadFile(path, "FILE_HEADER", f"no header can be read: {error}"))
     return by_header, bad
 
 
-def _head(path: str, quote: str) -> str:
+def _head(path: str, options: CsvOptions) -> str:
     """The beginning of a file, as far as a header can reach."""
-    place = Path(plain_path(path, encoded=False))
-    with gzip.open(place) if path.lower().endswith(".gz") else place.open("rb") as file:
+    quote, comment = options.quote.encode(), (options.comment or "").encode()
+    with opened(path) as file:
         # one line at a time, until the quotes of the header are closed
-        head = b""
-        while line := file.readline(_LONGEST_HEADER):
+        head, begun = b"", b""
+        while line := _line(file, options):
+            line = line if head else line.removeprefix(codecs.BOM_UTF8)
             head += line
-            begun = head.removeprefix(b"\xef\xbb\xbf").strip()
-            if len(head) >= _LONGEST_HEADER or (begun and head.count(quote.encode()) % 2 == 0):
+            if begun or not (comment and line.startswith(comment)):
+                begun += line.lstrip() if not begun else line
+            if len(head) >= _LONGEST_HEADER or (begun and (not quote or begun.count(quote) % 2 == 0)):
                 break
-    return head.decode("utf-8-sig")
+    return head.decode()
 
 
-def _header(head: str, options: CsvOptions) -> Header:
-    """The header at the beginning of a text.
+def _line(file: IO[bytes], options: CsvOptions) -> bytes:
+    """The next bytes of a file: to the next line break, or as many as a header may well have."""
+    if not options.line_separator:
+        return file.readline(_LONGEST_HEADER)
+    return file.read(_LONGEST_HEADER)
+
+
+def _header(head: str, options: CsvOptions, names: tuple[str, ...] = ()) -> Header:
+    """The header at the beginning of a text; with these names, where it has none of its own.
 
     Raises:
         ValueError: there is none, two names are the same but for case, or one is this library's own.
         csv.Error: a quote is not closed.
     """
     taken: list[str] = []
+    before: list[str] = []
 
     def lines() -> Iterator[str]:
-        for line in io.StringIO(head.removeprefix("\ufeff"), newline=""):
+        for line in _lines(head.removeprefix("\ufeff"), options.line_separator):
+            is_comment = options.comment and line.startswith(options.comment) and not taken
+            if is_comment or not line.strip("\r\n"):
+                before.extend([] if taken else [line])
+                taken.extend([line] if taken else [])
+                continue
             taken.append(line)
-            if line.strip("\r\n"):
-                # Python knows no delimiter of several characters
-                yield line.replace(_delimiter(options), _UNIT)
+            # Python knows no delimiter of several characters
+            yield line.replace(_delimiter(options), _UNIT)
 
-    doubled = options.escape == options.quote
+    doubled = options.escape == options.quote or not options.quote
     reader = csv.reader(
         lines(),
         delimiter=_UNIT,
-        quotechar=options.quote,
+        quotechar=options.quote or None,
+        quoting=csv.QUOTE_MINIMAL if options.quote else csv.QUOTE_NONE,
         doublequote=doubled,
         escapechar=None if doubled else options.escape,
         strict=True,
     )
-    fields = [name.replace(_UNIT, _delimiter(options)).strip() for name in next(reader, [])]
-    names = tuple(name or f"_c{index}" for index, name in enumerate(fields))
-    _usable(names)
-    end = taken[-1][-1]
-    return Header(names, "" if len(taken) > 1 and not taken[0].strip("\r\n") else end if end == "\r" else "\n")
+    if names:
+        next(lines(), "")
+    else:
+        fields = [name.replace(_UNIT, _delimiter(options)).strip() for name in next(reader, [])]
+        names = tuple(name or f"_c{index}" for index, name in enumerate(fields))
+        _usable(names)
+    if options.line_separator:
+        return Header(names, options.line_separator)
+    end = taken[-1][-1] if taken else "\n"
+    is_blank_first = any(not line.strip("\r\n") for line in before)
+    return Header(names, "" if is_blank_first else end if end == "\r" else "\n")
+
+
+def _lines(text: str, separator: str | None) -> Iterator[str]:
+    if separator is None:
+        yield from io.StringIO(text, newline="")
+    else:
+        yield from text.split(separator)
 
 
 def _usable(names: Sequence[str]) -> None:
@@ -161,20 +193,30 @@ def _parsing(names: Sequence[str], options: CsvOptions) -> tuple[str, dict[str, 
         "mode": "PERMISSIVE",
         "columnNameOfCorruptRecord": RAW,
         "sep": _delimiter(options),
-        "quote": options.quote,
-        "escape": options.escape,
+        # Spark takes the character NUL for a quote where it is told of none
+        "quote": options.quote or _NOBODYS,
+        "escape": options.escape if options.quote else _NOBODYS,
     }
 
 
 def _by_line(spark: SparkSession, header: Header, options: CsvOptions, paths: Sequence[str]) -> DataFrame:
     """Each line is a record, so that Spark can split a file over its tasks."""
-    lines = spark.read.text([glob_escaped(path) for path in paths]).where(F.trim("value") != "")
+    separated = {"lineSep": options.line_separator} if options.line_separator else {}
+    lines = spark.read.options(**separated).text([glob_escaped(path) for path in paths])
+    lines = lines.where(~F.col("value").rlike(r"^[ \r\n]*\z"))
+    if options.comment:
+        lines = lines.where(~F.col("value").startswith(options.comment))
     lines = materialise(lines.select(F.regexp_replace("value", "^\ufeff", "").alias("__line"), *place()))
     place_in_file = F.struct(BLOCK, ORDINAL)
-    first = lines.groupBy(URI).agg(F.min(place_in_file).alias("__first"))
-    records = lines.join(F.broadcast(first), URI).where(place_in_file != F.col("__first"))
+    records = lines
+    if options.header:
+        first = lines.groupBy(URI).agg(F.min(place_in_file).alias("__first"))
+        records = lines.join(F.broadcast(first), URI).where(place_in_file != F.col("__first"))
     # with a field of its own at the end, a quote that the line leaves open is seen: it takes that field in
     schema, parsing = _parsing((*header.names, "__end"), options)
+    if options.line_separator:
+        # what breaks a line is within a value now
+        parsing["lineSep"] = _NOBODYS
     end = _delimiter(options) + _UNIT
     records = records.withColumn("__parsed", F.from_csv(F.concat("__line", F.lit(end)), schema, parsing))
     values = [F.col(f"__parsed.{quoted(name)}").alias(name) for name in header.names]
@@ -192,18 +234,24 @@ def _by_line(spark: SparkSession, header: Header, options: CsvOptions, paths: Se
 def _multiline(spark: SparkSession, header: Header, options: CsvOptions, paths: Sequence[str]) -> DataFrame:
     """A quoted field may hold line breaks, so one task reads a file from front to back."""
     schema, parsing = _parsing(header.names, options)
-    reader = spark.read.schema(schema).options(header="true", multiLine="true", **parsing)
+    reader = spark.read.schema(schema).options(header=str(options.header), multiLine="true", **parsing)
+    if options.comment:
+        reader = reader.option("comment", options.comment)
     if header.line_break:
         # left to itself, Spark goes by the first line break of a file, and loses its way where another kind follows
         reader = reader.option("lineSep", header.line_break)
-    # of a line break \r\n the \r is left at the end; a line of nothing else is blank
+    rows = reader.csv([glob_escaped(path) for path in paths])
     first, *others = map(col, header.names)
-    blank = first.rlike(r"^\r\z") & F.coalesce(*others, F.lit(None)).isNull()
-    ends = {name: F.regexp_replace(col(name), r"\r\z", "") for name in (header.names[-1], RAW)}
-    last = F.when(ends[header.names[-1]] != "", ends[header.names[-1]]).alias(header.names[-1])
-    rows = reader.csv([glob_escaped(path) for path in paths]).where(~F.coalesce(blank, F.lit(False)))
-    rows = rows.select(*map(col, header.names[:-1]), last, ends[RAW].alias(RAW), *place())
-    rows = materialise(rows)
+    if options.line_separator:
+        blank, last = first.rlike(r"^[\r\n]+\z"), col(header.names[-1])
+        raw = col(RAW)
+    else:
+        # of a line break \r\n the \r is left at the end; a line of nothing else is blank
+        blank = first.rlike(r"^\r\z")
+        last, raw = (F.regexp_replace(col(name), r"\r\z", "").alias(name) for name in (header.names[-1], RAW))
+        last = F.when(last != "", last).alias(header.names[-1])
+    rows = rows.where(~F.coalesce(blank & F.coalesce(*others, F.lit(None)).isNull(), F.lit(False)))
+    rows = materialise(rows.select(*map(col, header.names[:-1]), last, raw, *place()))
     return _judged(_swallowing(spark, rows, header, options), header)
 
 
@@ -213,16 +261,16 @@ def _swallowing(spark: SparkSession, rows: DataFrame, header: Header, options: C
     Such a value holds a line break and either begins with the quote or is in the last record. Only these are looked
     for in the file's text: a good one stands there between two quotes.
     """
-    breaks = [(col(name), col(name).rlike(r"[\r\n]")) for name in header.names]
+    if not options.quote:
+        return rows.withColumn("__unclosed", F.lit(None).cast("string"))
+    ends = re.escape(options.line_separator) if options.line_separator else r"[\r\n]"
+    breaks = [(col(name), col(name).rlike(ends)) for name in header.names]
     begins = [breaks_it & value.startswith(options.quote) for value, breaks_it in breaks]
-
-    def some(conditions: Sequence[Column]) -> Column:
-        return reduce(lambda one, other: one | other, [F.coalesce(it, F.lit(False)) for it in conditions])
 
     last = rows.groupBy(URI).agg(
         F.max(ORDINAL).alias("__last"),
-        F.max_by(some([breaks_it for _, breaks_it in breaks]), ORDINAL).alias("__ends"),
-        F.max(some(begins)).alias("__begins"),
+        F.max_by(any_of([breaks_it for _, breaks_it in breaks]), ORDINAL).alias("__ends"),
+        F.max(any_of(begins)).alias("__begins"),
     )
     suspects = [row[URI] for row in last.where("__ends OR __begins").select(URI).collect()]
     if not suspects:
@@ -239,7 +287,7 @@ def _swallowing(spark: SparkSession, rows: DataFrame, header: Header, options: C
         for (value, breaks_it), begins_it in zip(breaks, begins, strict=True)
     ]
     shown = as_json(F.struct(*map(col, header.names)))
-    unclosed = F.when(some(lost), shown).alias("__unclosed")
+    unclosed = F.when(any_of(lost), shown).alias("__unclosed")
     return materialise(joined.select(*rows.columns, unclosed))
 
 

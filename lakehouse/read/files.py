@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial, reduce
 from itertools import groupby
-from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from urllib.parse import quote
 
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType
@@ -24,31 +26,25 @@ from lakehouse.errors import (
 from lakehouse.lake.batch import CODE, MESSAGE, RAW, SOURCE, SOURCE_TYPE, Arrived, BadFile
 from lakehouse.lake.frame import col, small_frame
 from lakehouse.lake.storage import LISTING, FileEntry, entries, list_files, listing, local, plain_path
-from lakehouse.read import csv, json, parquet
+from lakehouse.read import avro, csv, fixed_width, json, orc, parquet, text, xml
 from lakehouse.read.control import Controlled, as_told, came_late, controlled, data_files, to_read, waiting
 from lakehouse.read.feed import Behind, Due, Taken
 from lakehouse.read.folders import is_below, ready, ready_pattern
-from lakehouse.read.scan import BLOCK, ORDINAL, URI, glob_escaped, is_the_files_fault
+from lakehouse.read.plain import TEXTS, Scratch, pieces
+from lakehouse.read.scan import BLOCK, ORDINAL, URI, Unreadable, any_of, glob_escaped, is_the_files_fault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from pyspark.sql import DataFrame, SparkSession
 
     from lakehouse.errors import LakehouseError
     from lakehouse.lake.checkpoint import Checkpoint
     from lakehouse.read.feed import Span
-    from lakehouse.read.scan import Scan
+    from lakehouse.read.scan import Groups, Scan
     from lakehouse.spec.contract import Contract
     from lakehouse.spec.files import FileFormat, FilesSource
 
-_ENDINGS: dict[str, FileFormat] = {
-    ".csv": "csv",
-    ".json": "json",
-    ".jsonl": "json",
-    ".ndjson": "json",
-    ".parquet": "parquet",
-}
 _NEVER = "36500d"
 """Spark forgets, and then passes over, files older than its ``maxFileAge`` (7 days): a late file must be seen."""
 
@@ -57,7 +53,28 @@ _LOOKED_AT = 100
 
 _NOTHING_SAID = Controlled()
 
-_FORMATS = {"csv": csv, "json": json, "parquet": parquet}
+
+class Format(Protocol):
+    """How files of one format become rows; the module of its name has both."""
+
+    def groups(self, spark: SparkSession, paths: Sequence[str], source: FilesSource) -> Groups:
+        """The files that are read together, each group with its scan, and the files that cannot be read at all."""
+
+    def columns(self, spark: SparkSession, paths: Sequence[str], source: FilesSource) -> dict[str, str]:
+        """The columns that the files would bring, with their types."""
+
+
+_FORMATS: dict[FileFormat, Format] = {
+    "csv": csv,
+    "json": json,
+    "parquet": parquet,
+    "avro": avro,
+    "orc": orc,
+    "xml": xml,
+    "text": text,
+    "fixed_width": fixed_width,
+}
+"""Excel is not among them: a workbook is written as JSON before Spark sees it."""
 
 
 @dataclass(frozen=True)
@@ -191,11 +208,10 @@ class FilesFeed:
 def columns_of_files(spark: SparkSession, files: Sequence[FileEntry], source: FilesSource) -> dict[str, str]:
     """The columns that the files would bring and their types: from headers, footers and the first lines of JSON."""
     columns: dict[str, str] = {}
-    for kind, same in groupby(
-        sorted(files, key=lambda file: _kind(file, source)), key=lambda file: _kind(file, source)
-    ):
-        if kind in _FORMATS:
-            columns = {**_FORMATS[kind].columns(spark, [file.path for file in same], source), **columns}
+    with TemporaryDirectory(prefix="lakehouse-") as folder:
+        found, _ = pieces(files, source, Scratch(spark, Path(folder)))
+        for form, same in groupby(sorted(found), key=lambda piece: piece.format):
+            columns = {**_FORMATS[form].columns(spark, [piece.path for piece in same], source), **columns}
     return columns
 
 
@@ -230,32 +246,19 @@ def read_files(
         FileChangedError: a file changed while it was read.
     """
     wanted, refused = to_read(spark, sorted(files), source, held)
-    read = _Read(bad=refused)
-    for kind, same in groupby(
-        sorted(wanted, key=lambda file: (_kind(file, source), file)), key=lambda file: _kind(file, source)
-    ):
-        if kind == "vanished":
-            read += _Read(
-                bad=tuple(BadFile(file.path, "FILE_VANISHED", "it was announced, and is gone") for file in same)
-            )
-        elif kind == "empty":
-            read += _Read(bad=tuple(BadFile(file.path, "FILE_EMPTY", "the file has no byte") for file in same))
-        elif kind == "unknown":
-            read += _Read(
-                bad=tuple(
-                    BadFile(
-                        file.path, "FILE_FORMAT", f"no format is known by the ending of {PurePosixPath(file.path).name}"
-                    )
-                    for file in same
-                )
-            )
-        else:
-            groups, bad = _FORMATS[kind].groups(spark, [file.path for file in same], source)
-            read += _Read(bad=tuple(bad))
+    with TemporaryDirectory(prefix="lakehouse-") as folder:
+        found, lost = pieces(wanted, source, Scratch(spark, Path(folder)))
+        read = _Read(bad=(*refused, *lost))
+        names = {piece.path: piece.file for piece in found}
+        for form, same in groupby(sorted(found), key=lambda piece: piece.format):
+            groups, broken = _FORMATS[form].groups(spark, [piece.path for piece in same], source)
+            one = _Read(bad=tuple(broken))
             for paths, scan in groups:
-                read += _readable(paths, scan, is_text=kind != "parquet")
+                one += _readable(paths, scan, is_text=form in TEXTS)
+            read += replace(one, bad=tuple(replace(file, file=names[file.file]) for file in one.bad))
+        rows = _with_source(spark, read, names, run_id, now)
     _unchanged(file for file in wanted if file.bytes >= 0)
-    rows, bad = as_told(_with_source(spark, read, run_id, now), wanted, read.bad, source, held)
+    rows, bad = as_told(rows, wanted, read.bad, source, held)
     if bad and source.on_unreadable == "fail":
         listed = "\n  ".join(f"{file.file}: {file.code}: {file.message}" for file in bad)
         message = f"{len(bad)} of {len(files)} files cannot be read:\n  {listed}"
@@ -268,19 +271,10 @@ def _as_noted(files: Sequence[FileEntry]) -> list[list[Any]]:
     return [[file.path, file.modified_ms, file.bytes] for file in files]
 
 
-def _kind(file: FileEntry, source: FilesSource) -> str:
-    if file.bytes <= 0:
-        return "empty" if file.bytes == 0 else "vanished"
-    name = PurePosixPath(file.path)
-    ending = PurePosixPath(name.stem).suffix if name.suffix.lower() == ".gz" else name.suffix
-    by_name: str = _ENDINGS.get(ending.lower(), "unknown")
-    return source.format or by_name
-
-
 def _readable(paths: Sequence[str], scan: Scan, *, is_text: bool) -> _Read:
-    """Evaluate the scan of the files; where it fails, halve them until the broken ones stand alone.
+    """Evaluate the scan of the files; where it fails, part them until the broken ones stand alone.
 
-    b broken files among n cost some b·log n further scans, and only then.
+    The error most often names the file. So b broken files among n cost some 2·b further scans, and only then.
     """
     try:
         frame = scan(paths)
@@ -292,15 +286,24 @@ def _readable(paths: Sequence[str], scan: Scan, *, is_text: bool) -> _Read:
         if not is_the_files_fault(error):
             raise
         if len(paths) == 1:
-            return _Read(bad=(BadFile(paths[0], "FILE_UNREADABLE", innermost(str(error))),))
-        half = len(paths) // 2
-        return _readable(paths[:half], scan, is_text=is_text) + _readable(paths[half:], scan, is_text=is_text)
+            code = error.code if isinstance(error, Unreadable) else "FILE_UNREADABLE"
+            return _Read(bad=(BadFile(paths[0], code, innermost(str(error))),))
+        named = _named(str(error), paths)
+        rest = [path for path in paths if path != named]
+        parts = [part for part in ([named] if named else [], rest[: len(rest) // 2], rest[len(rest) // 2 :]) if part]
+        return reduce(lambda one, part: one + _readable(part, scan, is_text=is_text), parts, _Read())
     if not wrong:
         return _Read(frames=(frame,))
     # read again without them: what a broken file names is no column of the others
     good = [path for path in paths if path not in wrong]
     bad = _Read(bad=tuple(BadFile(path, "FILE_ENCODING", "the file is not UTF-8") for path in sorted(wrong)))
     return bad + _readable(good, scan, is_text=is_text) if good else bad
+
+
+def _named(error: str, paths: Sequence[str]) -> str | None:
+    """The file that an error speaks of, where it is one of these: Spark writes some as a path, and some as a URI."""
+    found = [path for path in paths if path in error or quote(path) in error]
+    return max(found, key=len, default=None)
 
 
 def _unchanged(files: Iterable[FileEntry]) -> None:
@@ -329,8 +332,9 @@ def _wrong_encoding(frame: DataFrame) -> set[str]:
         field.name for field in frame.schema.fields if isinstance(field.dataType, StringType) and field.name != URI
     ]
     named = any("\ufffd" in name for name in texts)
-    suspicious = [F.coalesce(col(name).contains("\ufffd"), F.lit(False)) for name in texts]
-    found = frame.where(reduce(lambda one, other: one | other, suspicious, F.lit(named))).select(URI).distinct()
+    # of some formats the broken byte is still there
+    suspicious = [col(name).contains("\ufffd") | ~F.is_valid_utf8(col(name)) for name in texts]
+    found = frame.where(any_of([F.lit(named), *suspicious])).select(URI).distinct()
     paths = sorted(plain_path(row[URI], encoded=True) for row in found.collect())
     if not paths:
         return set()
@@ -339,7 +343,7 @@ def _wrong_encoding(frame: DataFrame) -> set[str]:
     return {plain_path(row[URI], encoded=True) for row in broken.collect()}
 
 
-def _with_source(spark: SparkSession, read: _Read, run_id: str, now: datetime) -> DataFrame:
+def _with_source(spark: SparkSession, read: _Read, names: Mapping[str, str], run_id: str, now: datetime) -> DataFrame:
     """The rows of all readable files in one frame, with ``_source``."""
     if not read.frames:
         return small_frame(spark, [], {SOURCE: SOURCE_TYPE, RAW: "string", CODE: "string", MESSAGE: "string"})
@@ -352,7 +356,7 @@ def _with_source(spark: SparkSession, read: _Read, run_id: str, now: datetime) -
     )
     starts = []
     for uri, same in groupby(blocks, key=lambda block: block[URI]):
-        path, before = plain_path(uri, encoded=True), 0
+        path, before = names[plain_path(uri, encoded=True)], 0
         for block in same:
             starts.append((uri, block[BLOCK], path, before + 1 - block["first"]))
             before += block["count"]

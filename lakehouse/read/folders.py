@@ -19,13 +19,15 @@ from lakehouse.read.scan import glob_escaped
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
 
     from lakehouse.lake.storage import FileEntry
     from lakehouse.spec.files import FilesSource
 
 _NULL = "__HIVE_DEFAULT_PARTITION__"
 _FILE = "__file"
+_IN_ZIP = r"((?i:\.zip))!/.*$"
+"""What follows a zip in the name of a file that is in it."""
 
 
 class _Misplaced(Exception):  # noqa: N818 -- a verdict on one file, never seen by users
@@ -85,6 +87,16 @@ def _characters(numbers: bytes) -> str:
         return numbers.decode("latin-1")
 
 
+def file_of_record() -> Column:
+    """The file that a record lies in; of one that is in a zip, the zip."""
+    return F.regexp_replace(F.col(SOURCE)["file"], _IN_ZIP, "$1")
+
+
+def outer(file: str) -> str:
+    """A file, or the zip that it is in."""
+    return re.sub(_IN_ZIP, r"\1", file)
+
+
 def with_columns(
     rows: DataFrame, files: Sequence[FileEntry], source: FilesSource
 ) -> tuple[DataFrame, tuple[BadFile, ...]]:
@@ -98,7 +110,7 @@ def with_columns(
     told = [f"{_FILE}_{name}" for name in names]
     known = [(file.path, *values_of(file.path, source)) for file in files]
     frame = small_frame(rows.sparkSession, known, {_FILE: "string", **dict.fromkeys(told, "string")})
-    joined = rows.join(F.broadcast(frame), F.col(SOURCE)["file"] == F.col(_FILE), "left")
+    joined = rows.join(F.broadcast(frame), file_of_record() == F.col(_FILE), "left")
     own = {name.lower(): name for name in rows.columns}
     differs = {
         name: col(own[name.lower()]).isNotNull() & ~col(own[name.lower()]).cast("string").eqNullSafe(col(also))
@@ -128,7 +140,7 @@ def with_columns(
 
 def without(rows: DataFrame, bad: Sequence[BadFile]) -> DataFrame:
     """The rows but for those of these files."""
-    return rows.where(~F.col(SOURCE)["file"].isin([file.file for file in bad])) if bad else rows
+    return rows.where(~file_of_record().isin([file.file for file in bad])) if bad else rows
 
 
 def ready(folder: str, marker: str) -> list[str]:

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
+from lakehouse.lake.batch import CODE, MESSAGE, RAW, SOURCE
+from lakehouse.lake.frame import materialise
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -22,6 +25,10 @@ URI, BLOCK, ORDINAL = "__uri", "__block", "__ordinal"
 
 class Unreadable(Exception):  # noqa: N818 -- a verdict on one file, never seen by users
     """The file is not what it is said to be."""
+
+    def __init__(self, message: str, code: str = "FILE_UNREADABLE") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 def place() -> list[Column]:
@@ -42,18 +49,47 @@ def glob_escaped(path: str) -> str:
     return re.sub(r"([\\*?\[\]{}])", r"\\\1", path)
 
 
+def any_of(conditions: Sequence[Column]) -> Column:
+    """Whether one of some conditions is true: a chain of thousands of ORs would be deeper than Spark can follow."""
+    return F.greatest(F.lit(False), F.lit(False), *conditions)
+
+
 def message_of(code: Column, messages: Mapping[str, str]) -> Column:
     """What a code means, for people."""
     return F.create_map(*[F.lit(text) for pair in messages.items() for text in pair])[code]
 
 
+_FAULTS = re.compile(
+    r"FAILED_READ_FILE|CANNOT_READ_FILE_FOOTER|UNABLE_TO_INFER_SCHEMA|CANNOT_MERGE_SCHEMAS|MALFORMED_CSV_RECORD"
+    # of the schema that a file holds
+    r"|COLUMN_ALREADY_EXISTS|AMBIGUOUS_REFERENCE|PARQUET_TYPE_|UNSUPPORTED_TIME_TYPE|Could not read file: "
+    r"|\bIncompatibleSchemaException|: org\.apache\.avro\.|: java\.io\.IOException: .+ was written by a future ORC"
+    r"|Caused by: (shaded\.parquet\.)?org\.apache\.(orc|avro|parquet|thrift)\."
+)
+
+
 def is_the_files_fault(error: Exception) -> bool:
     """Whether a scan failed for what a file holds, and not for what Spark or this machine lacks."""
-    marks = (
-        "FAILED_READ_FILE",
-        "CANNOT_READ_FILE_FOOTER",
-        "UNABLE_TO_INFER_SCHEMA",
-        "CANNOT_MERGE_SCHEMAS",
-        "MALFORMED_CSV_RECORD",
-    )
-    return isinstance(error, Unreadable) or any(mark in str(error) for mark in marks)
+    return isinstance(error, Unreadable) or bool(_FAULTS.search(str(error)))
+
+
+def kept(rows: DataFrame) -> DataFrame:
+    """The rows of a format that brings columns of its own, evaluated: no record of them is broken by itself.
+
+    Raises:
+        Unreadable: a column has a name of this library's own.
+    """
+    usable(rows.columns)
+    missing = [F.lit(None).cast("string").alias(name) for name in (RAW, CODE, MESSAGE)]
+    return materialise(rows.select("*", *missing, *place()))
+
+
+def usable(names: Sequence[str]) -> None:
+    """Whether a file's columns have names that can be used.
+
+    Raises:
+        Unreadable: one is this library's own.
+    """
+    if own := [name for name in names if name.lower() == SOURCE or name.startswith("__")]:
+        message = f"the column {own[0]} is reserved"
+        raise Unreadable(message)

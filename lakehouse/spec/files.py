@@ -8,31 +8,152 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from lakehouse.spec.base import Bytes, ColumnNames, FieldError, Files, Spec
+from lakehouse.spec.base import Bytes, ColumnName, ColumnNames, FieldError, Files, Spec
 from lakehouse.spec.contract import ContractOrFile
 from lakehouse.spec.folders import ControlEnding, Marker, NamePattern
 from lakehouse.spec.reference import Text
 
-FileFormat = Literal["csv", "json", "parquet"]
+FileFormat = Literal["csv", "json", "parquet", "avro", "orc", "xml", "text", "fixed_width", "excel"]
+
+Encoding = Literal["UTF-8", "UTF-16", "UTF-16LE", "UTF-16BE", "ISO-8859-1", "windows-1252"]
+
+Character = Annotated[str, Field(min_length=1, max_length=1)]
 
 
 class CsvOptions(Spec):
     """How delimited text is written; the words and defaults are those of RFC 4180."""
 
     delimiter: Annotated[str, Field(min_length=1, max_length=4)] = ","
-    quote: Annotated[str, Field(min_length=1, max_length=1)] = '"'
-    escape: Annotated[str, Field(min_length=1, max_length=1)] = '"'
+    quote: Annotated[str, Field(max_length=1, description="Empty where no field is ever quoted.")] = '"'
+    escape: Character = '"'
+    comment: Annotated[
+        Character | None, Field(description="A line that begins with it is no record; not within a quoted field.")
+    ] = None
+    header: Annotated[
+        bool, Field(description="Whether the first record names the columns; else columns: or the contract does.")
+    ] = True
+    columns: Annotated[
+        tuple[ColumnName, ...], Field(strict=False, description="The columns of files without a header, in order.")
+    ] = ()
+    skip_lines: Annotated[
+        int, Field(ge=0, le=10_000, description="Lines before the header that are no part of it.")
+    ] = 0
+    line_separator: Annotated[
+        str | None,
+        Field(min_length=1, max_length=4, description="What ends a record, where that is no line break."),
+    ] = None
     multiline: Annotated[
         bool,
         Field(description="A quoted field may hold line breaks; false lets Spark split one large file over its cores."),
     ] = True
+
+    @model_validator(mode="after")
+    def _characters_differ(self) -> CsvOptions:
+        marks = {"quote": self.quote, "comment": self.comment, "line_separator": self.line_separator}
+        for name, mark in marks.items():
+            if mark and mark in (self.delimiter, self.quote if name != "quote" else None):
+                message = f"{mark!r} cannot be two things at once"
+                raise FieldError(message, name)
+        if self.line_separator in ("\n", "\r", "\r\n"):
+            message = "line breaks of every kind end a record already: leave it out"
+            raise FieldError(message, "line_separator")
+        if self.line_separator and len(self.line_separator) > 1 and self.multiline:
+            message = "one of several characters needs multiline: false, so that it ends a record wherever it stands"
+            raise FieldError(message, "line_separator")
+        return self
+
+    @model_validator(mode="after")
+    def _columns_are_named_once(self) -> CsvOptions:
+        if self.columns and self.header:
+            message = "the files' headers name the columns; say header: false where they have none"
+            raise FieldError(message, "columns")
+        _usable(self.columns)
+        return self
+
+
+class JsonOptions(Spec):
+    """How JSON is laid out: an object a line, or (``multiline: true``) one array of objects, or objects over lines."""
+
+    multiline: bool = False
+
+
+class XmlOptions(Spec):
+    """Which elements of an XML file are its records; one of a namespace by its prefix, too."""
+
+    row_tag: Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\s<>/&'\"]+$")]
+
+
+class FixedField(Spec):
+    """Where a column stands in a line: from this character, counted from 1, and so many."""
+
+    start: Annotated[int, Field(ge=1, le=1_000_000)]
+    length: Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class FixedWidthOptions(Spec):
+    """Lines of one length, cut by position: ``{id: 8, name: 20, city: {start: 41, length: 12}}``.
+
+    A column of which only its length is told begins where the one before it ends. Blanks around a value are its
+    padding, unless ``trim: false``. A line of another length is quarantined.
+    """
+
+    columns: Annotated[
+        dict[ColumnName, Annotated[int, Field(ge=1, le=1_000_000)] | FixedField], Field(min_length=1, max_length=10_000)
+    ]
+    line_length: Annotated[
+        int | None, Field(ge=1, description="Characters of a line, where its end is of no column.")
+    ] = None
+    trim: bool = True
+
+    @model_validator(mode="after")
+    def _columns_fit(self) -> FixedWidthOptions:
+        _usable(tuple(self.columns))
+        if self.line_length and self.line_length < self.end:
+            message = f"the columns reach to character {self.end}"
+            raise FieldError(message, "line_length")
+        return self
+
+    @property
+    def fields(self) -> dict[str, FixedField]:
+        """Every column with its place."""
+        found: dict[str, FixedField] = {}
+        start = 1
+        for name, place in self.columns.items():
+            field = place if isinstance(place, FixedField) else FixedField(start=start, length=place)
+            found[name] = field
+            start = field.start + field.length
+        return found
+
+    @property
+    def end(self) -> int:
+        """The last character that a column takes."""
+        return max(field.start + field.length - 1 for field in self.fields.values())
+
+
+class ExcelOptions(Spec):
+    """Which sheet of a workbook is read (the first one, where none is named), and which of its rows names columns."""
+
+    sheet: Annotated[str | None, Field(min_length=1, max_length=31)] = None
+    header_row: Annotated[int, Field(ge=1, le=10_000)] = 1
+
+
+def _usable(names: tuple[str, ...]) -> None:
+    lowered = [name.lower() for name in names]
+    for index, name in enumerate(lowered):
+        if name in lowered[:index]:
+            message = f"'{names[index]}' is named twice: case makes no difference"
+            raise FieldError(message, "columns")
+        if name == "_source" or name.startswith("__"):
+            message = f"'{names[index]}' is reserved"
+            raise FieldError(message, "columns")
 
 
 class FilesSource(Spec):
     """Files that arrive in a folder, each read once.
 
     ``format`` is told by the file's ending where it is left out (``.csv``, ``.json``, ``.jsonl``, ``.ndjson``,
-    ``.parquet``, with or without ``.gz``), so one folder may hold several.
+    ``.parquet``, ``.avro``, ``.orc``, ``.xml``, ``.xlsx``), so one folder may hold several. ``.gz``, ``.bz2``, ``.zst``
+    and ``.zip`` after it are unpacked; each file in a ``.zip`` is a file of its own, called ``a.zip!/b.csv``.
     """
 
     kind: Literal["files"]
@@ -45,6 +166,9 @@ class FilesSource(Spec):
         str, Field(pattern=r"^([^{}\\\[\]/]|\[[^\^!\]{}\\/]+\])+$", description="Which names are read: * ? and [abc].")
     ] = "*"
     format: FileFormat | None = None
+    encoding: Annotated[
+        Encoding, Field(description="Of text, where the file has no byte order mark: what such a mark says goes first.")
+    ] = "UTF-8"
     csv: CsvOptions = CsvOptions()
     partition_columns: Annotated[
         ColumnNames, Field(description="Folders such as country=DE as columns of text; every file must lie in them.")
@@ -66,6 +190,10 @@ class FilesSource(Spec):
     archive_to: Annotated[
         Text | None, Field(description="A folder that files are moved to once the batch that read them is committed.")
     ] = None
+    json_: Annotated[JsonOptions, Field(alias="json")] = JsonOptions()
+    xml: XmlOptions | None = None
+    fixed_width: FixedWidthOptions | None = None
+    excel: ExcelOptions = ExcelOptions()
     max_files: Annotated[Files | None, Field(description="Files in a batch; 1000 unless max_bytes is given.")] = None
     max_bytes: Annotated[Bytes | None, Field(description="Bytes in a batch, as files lie on disk.")] = None
     on_unreadable: Annotated[
@@ -128,3 +256,19 @@ class FilesSource(Spec):
             message = "give max_files or max_bytes: Spark bounds a batch by one of them"
             raise FieldError(message, "max_bytes")
         return self
+
+    @model_validator(mode="after")
+    def _the_format_is_told(self) -> FilesSource:
+        for name, wanted in (("xml", "{row_tag: …}"), ("fixed_width", "{columns: {…}}")):
+            if self.format == name and getattr(self, name) is None:
+                message = f"needs {name}: {wanted}"
+                raise FieldError(message, "format")
+        if not self.csv.header and not self.headerless:
+            message = "files without a header need csv.columns, or a contract that names the columns in their order"
+            raise FieldError(message, "csv", "header")
+        return self
+
+    @property
+    def headerless(self) -> tuple[str, ...]:
+        """The columns of delimited text that has no header, in order."""
+        return self.csv.columns or tuple(self.contract.columns if self.contract else ())

@@ -45,7 +45,7 @@ def broken(spark: SparkSession, folder: Path) -> dict[str, bytes]:
         "latin.csv": "id,n\n1,é\n".encode("latin-1"),
         "latin late.csv.gz": gzip.compress(b"id,n\n" + b"1,a\n" * 1000 + b"2,\xe9\n"),
         "latin header.csv": "id,né\n1,a\n".encode("latin-1"),
-        "utf16.csv": "id,n\n1,é\n".encode("utf-16"),
+        "utf16.csv": "id,n\n1,é\n".encode("utf-16")[2:],
         "binary.csv": b"PK\x03\x04" + bytes(range(256)) * 4,
         "latin.json": '{"id":1,"né":2}\n{"id":2}\n'.encode("latin-1"),
         "truncated.json.gz": gzip.compress(b'{"id":1}\n' * 10_000)[:-30],
@@ -85,7 +85,7 @@ def test_broken_files_are_named_and_lose_no_row_of_the_good_ones(
 def test_a_run_may_end_where_files_cannot_be_read(read: Read) -> None:
     files = {"good.csv": "id\n1\n", "zero.csv": "", "notes.txt": "x"}
     with pytest.raises(
-        FileUnreadableError, match=r"(?s)2 of 3 files.*zero.csv: FILE_EMPTY.*notes.txt: FILE_FORMAT"
+        FileUnreadableError, match=r"(?s)2 of 3 files.*notes.txt: FILE_FORMAT.*zero.csv: FILE_EMPTY"
     ) as raised:
         read(files, on_unreadable="fail")
     assert "good.csv" not in raised.value.message

@@ -1,0 +1,192 @@
+"""The bytes of a file of this machine, unpacked by its ending, and the encoding of its text."""
+
+from __future__ import annotations
+
+import bz2
+import codecs
+import gzip
+import io
+import re
+import zlib
+from pathlib import Path, PurePosixPath
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
+
+import zstandard
+
+from lakehouse.lake.storage import plain_path
+from lakehouse.read.scan import Unreadable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lakehouse.spec.files import Encoding
+
+PACKED = (".gz", ".bz2", ".zst")
+"""What Spark unpacks, too."""
+
+BROKEN = (OSError, EOFError, zlib.error, zstandard.ZstdError)
+"""What reading a file may raise for what it holds."""
+
+_CHUNK = 1 << 20
+_FRAMES = 1 << 12
+"""Packed bytes that are unpacked at once: of Zstandard they may become some ten thousand times as many."""
+
+_MOST = 4 << 30
+"""Bytes that one file may unpack to: an archive of some kilobytes can hold as many gigabytes as it likes."""
+
+_MARKS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    # before those of UTF-16, which they begin with
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+_DECLARED = re.compile(rb"""^\s*<\?xml[^>]*?\sencoding\s*=\s*["']([A-Za-z0-9._-]+)["']""")
+_KNOWN = ("utf-8", "ascii", "utf-16", "utf-16-le", "utf-16-be", "iso8859-1", "iso8859-15", "cp1252")
+
+
+def packing(path: str) -> str:
+    """The ending by which a file is packed, in lower case; empty where it is not."""
+    ending = PurePosixPath(path).suffix.lower()
+    return ending if ending in PACKED else ""
+
+
+def opened(path: str) -> BinaryIO:
+    """The unpacked bytes of a file of this machine."""
+    place = Path(plain_path(path, encoded=False))
+    kind = packing(path)
+    if kind == ".gz":
+        return cast("BinaryIO", gzip.open(place))
+    if kind == ".bz2":
+        return cast("BinaryIO", bz2.open(place))
+    if kind == ".zst":
+        return io.BufferedReader(_Frames(place))
+    return place.open("rb")
+
+
+class _Frames(io.RawIOBase):
+    """The unpacked bytes of Zstandard's frames: the library's own reader ends without a word where one is cut."""
+
+    def __init__(self, place: Path) -> None:
+        """From the beginning of the file."""
+        self._file, self._ready = place.open("rb"), b""
+        self._frame: zstandard.ZstdDecompressionObj | None = None
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def close(self) -> None:
+        """And the file below."""
+        self._file.close()
+        super().close()
+
+    def readinto(self, buffer: Any) -> int:
+        """Some of the bytes; none where there are no more."""
+        while not self._ready and (packed := self._file.read(_FRAMES)):
+            self._ready = self._unpacked(packed)
+        if not self._ready and self._frame and not self._frame.eof:
+            message = "the last frame is cut"
+            raise EOFError(message)
+        count = min(len(buffer), len(self._ready))
+        buffer[:count], self._ready = self._ready[:count], self._ready[count:]
+        return count
+
+    def _unpacked(self, packed: bytes) -> bytes:
+        ready = b""
+        while packed:
+            if self._frame is None or self._frame.eof:
+                self._frame = zstandard.ZstdDecompressor().decompressobj()
+            ready += self._frame.decompress(packed)
+            packed = self._frame.unused_data if self._frame.eof else b""
+        return ready
+
+
+def chunks(path: str) -> Iterator[bytes]:
+    """The unpacked bytes of a file of this machine, some at a time.
+
+    Raises:
+        Unreadable: it cannot be unpacked, or is too large.
+    """
+    try:
+        yield from bounded(opened(path))
+    except BROKEN as error:
+        message = f"it cannot be unpacked: {error}"
+        raise Unreadable(message) from error
+
+
+def bounded(file: IO[bytes]) -> Iterator[bytes]:
+    """What is read of a file, some at a time, as far as is sensible; closes it.
+
+    Raises:
+        Unreadable: there is more.
+    """
+    read = 0
+    with file:
+        while chunk := file.read(_CHUNK):
+            read += len(chunk)
+            if read > _MOST:
+                message = f"it unpacks to more than {_MOST:,} bytes"
+                raise Unreadable(message)
+            yield chunk
+
+
+def encoding_of(path: str, declared: Encoding, *, is_xml: bool) -> str:
+    """Python's name for the encoding of a text: what its first bytes say, else what XML declares, else the source.
+
+    Raises:
+        Unreadable: it cannot be unpacked, or its encoding cannot be told.
+    """
+    head = _head(path)
+    for mark, name in _MARKS.items():
+        if head.startswith(mark):
+            return name
+    if declared == "UTF-16":
+        message = "it has no byte order mark: say UTF-16LE or UTF-16BE"
+        raise Unreadable(message, "FILE_ENCODING")
+    if is_xml and (found := _DECLARED.match(head)):
+        return _known(found[1].decode())
+    if declared == "UTF-8" and (head[1:4:2] == b"\0\0" or head[0:3:2] == b"\0\0"):
+        message = "it looks like UTF-16 without a byte order mark: say UTF-16LE or UTF-16BE"
+        raise Unreadable(message, "FILE_ENCODING")
+    return codecs.lookup(declared).name
+
+
+def _head(path: str) -> bytes:
+    try:
+        with opened(path) as file:
+            return file.read(1024)
+    except BROKEN as error:
+        message = f"it cannot be unpacked: {error}"
+        raise Unreadable(message) from error
+
+
+def _known(name: str) -> str:
+    try:
+        found = codecs.lookup(name).name
+    except LookupError:
+        found = ""
+    if found not in _KNOWN:
+        message = f"it declares the encoding {name}, which is not one of {', '.join(_KNOWN)}"
+        raise Unreadable(message, "FILE_ENCODING")
+    return found
+
+
+def texts(path: str, encoding: str) -> Iterator[str]:
+    """The text of a file of this machine, some at a time.
+
+    Raises:
+        Unreadable: it cannot be unpacked, or is not of the encoding.
+    """
+    decoder = codecs.getincrementaldecoder(encoding)("strict")
+    done = 0
+    try:
+        for chunk in chunks(path):
+            yield decoder.decode(chunk)
+            done += len(chunk)
+        yield decoder.decode(b"", final=True)
+    except UnicodeError as error:
+        at = done + error.start if isinstance(error, UnicodeDecodeError) else done
+        message = f"it is not {encoding}: near byte {at:,}: {getattr(error, 'reason', error)}"
+        raise Unreadable(message, "FILE_ENCODING") from None

@@ -1,0 +1,257 @@
+"""What Spark cannot read as it lies is written again: unpacked, in UTF-8, a record on a line.
+
+Python does it, on the machine that the job runs on, into a folder that is gone when the batch is read.
+"""
+
+from __future__ import annotations
+
+import io
+import mmap
+import re
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from lakehouse.errors import FileUnreadableError
+from lakehouse.lake.batch import BadFile
+from lakehouse.lake.storage import local, plain_path
+from lakehouse.read import excel
+from lakehouse.read.json_values import values
+from lakehouse.read.packed import BROKEN, bounded, chunks, encoding_of, packing, texts
+from lakehouse.read.scan import Unreadable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from pyspark.sql import SparkSession
+
+    from lakehouse.lake.storage import FileEntry
+    from lakehouse.spec.files import FileFormat, FilesSource
+
+_ENDINGS: dict[str, FileFormat] = {
+    ".csv": "csv",
+    ".json": "json",
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".parquet": "parquet",
+    ".avro": "avro",
+    ".orc": "orc",
+    ".xml": "xml",
+    ".xlsx": "excel",
+}
+
+TEXTS = ("csv", "json", "xml", "text", "fixed_width")
+"""What is written in characters."""
+
+_MOST_MEMBERS = 10_000
+_LONGEST_PREAMBLE = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, order=True)
+class Piece:
+    """What is read as one file: ``path`` is what Spark reads, ``file`` what its records are said to be from."""
+
+    format: FileFormat
+    path: str
+    file: str
+
+
+class Scratch:
+    """A folder for files that are written to be read once; there only where Spark can see it."""
+
+    def __init__(self, spark: SparkSession, folder: Path) -> None:
+        """Of a folder that is empty."""
+        self._spark, self._folder, self._made = spark, folder, 0
+
+    def write(self, data: Iterable[bytes], ending: str) -> str:
+        """A new file of these bytes.
+
+        Raises:
+            FileUnreadableError: Spark runs on other machines, which do not see what is written here.
+        """
+        if not str(self._spark.conf.get("spark.master", "")).startswith("local"):
+            message = "a file would have to be unpacked or written as UTF-8 first, where Spark's other machines see it"
+            raise FileUnreadableError(message, hint="deliver it as UTF-8, plain or as .gz, .bz2 or .zst")
+        self._made += 1
+        path = self._folder / f"{self._made}{ending}"
+        with path.open("wb") as file:
+            for chunk in data:
+                file.write(chunk)
+        return str(path)
+
+
+def pieces(files: Sequence[FileEntry], source: FilesSource, scratch: Scratch) -> tuple[list[Piece], list[BadFile]]:
+    """The files as they are read, and those that cannot be.
+
+    Raises:
+        FileUnreadableError: one would have to be written again, and is where only Spark can reach.
+    """
+    found: list[Piece] = []
+    bad: list[BadFile] = []
+    for file in files:
+        for path, name, wrong in _members(file, scratch):
+            try:
+                if wrong:
+                    raise wrong
+                found.append(_piece(path, name, source, scratch))
+            except Unreadable as error:
+                bad.append(BadFile(name, error.code, str(error)))
+    return found, bad
+
+
+def _members(file: FileEntry, scratch: Scratch) -> Iterator[tuple[str, str, Unreadable | None]]:
+    """The file, or what is in it where it is a zip: each with its path and name, and with what is wrong with it."""
+    if file.bytes < 0:
+        yield file.path, file.path, Unreadable("it was announced, and is gone", "FILE_VANISHED")
+    elif file.bytes == 0:
+        yield file.path, file.path, Unreadable("the file has no byte", "FILE_EMPTY")
+    elif _ending(file.path) == ".zip":
+        _only_here(file.path)
+        yield from _unzipped(file.path, scratch)
+    else:
+        yield file.path, file.path, None
+
+
+def _unzipped(path: str, scratch: Scratch) -> Iterator[tuple[str, str, Unreadable | None]]:
+    try:
+        with zipfile.ZipFile(plain_path(path, encoded=False)) as archive:
+            members = [one for one in archive.infolist() if not one.is_dir() and not _is_hidden(one.filename)]
+            _usable(members)
+            for member in members:
+                name = f"{path}!/{member.filename}"
+                try:
+                    if _ending(name) == ".zip":
+                        yield path, name, Unreadable("it is a zip within a zip", "FILE_FORMAT")
+                    elif member.file_size == 0:
+                        yield path, name, Unreadable("the file has no byte", "FILE_EMPTY")
+                    else:
+                        ending = _ending(_unpacked(name)) + packing(name)
+                        yield scratch.write(_content(archive, member), ending), name, None
+                except Unreadable as error:
+                    yield path, name, error
+    except Unreadable as error:
+        yield path, path, error
+    except (zipfile.BadZipFile, *BROKEN) as error:
+        yield path, path, Unreadable(f"it is no zip: {error}")
+
+
+def _usable(members: Sequence[zipfile.ZipInfo]) -> None:
+    if not members:
+        message = "the zip holds no file"
+        raise Unreadable(message, "FILE_EMPTY")
+    names = {member.filename for member in members}
+    if len(names) < len(members) or len(members) > _MOST_MEMBERS:
+        message = f"the zip holds {len(members):,} files of {len(names):,} names"
+        raise Unreadable(message)
+
+
+def _content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[bytes]:
+    try:
+        yield from bounded(archive.open(member))
+    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, *BROKEN) as error:
+        # of another error where it needs a password, or is packed in a way that Python does not know
+        message = f"it cannot be taken out of the zip: {error}"
+        raise Unreadable(message) from None
+
+
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith(("_", ".")) and part != ".." for part in PurePosixPath(name).parts)
+
+
+def _ending(name: str) -> str:
+    """The last ending of a name, in lower case, where it can be part of any path."""
+    ending = PurePosixPath(name).suffix.lower()
+    return ending if re.fullmatch(r"\.[a-z0-9]{1,20}", ending) else ""
+
+
+def _unpacked(name: str) -> str:
+    return name[: -len(packing(name))] if packing(name) else name
+
+
+def _piece(path: str, name: str, source: FilesSource, scratch: Scratch) -> Piece:
+    """The file as it is read: itself, or what it was written as.
+
+    Raises:
+        Unreadable: its format is not known, or its bytes cannot be had.
+    """
+    form = source.format or _ENDINGS.get(_ending(_unpacked(name)))
+    if form is None:
+        message = f"no format is known by the ending of {PurePosixPath(name).name}"
+        raise Unreadable(message, "FILE_FORMAT")
+    if form == "xml" and source.xml is None:
+        message = "it is XML, and the source does not say which elements are its records: xml: {row_tag: …}"
+        raise Unreadable(message, "FILE_FORMAT")
+    if form == "excel":
+        return Piece("json", scratch.write(_workbook(_only_here(path), source), ".json"), name)
+    if form not in TEXTS:
+        return Piece(form, scratch.write(chunks(path), _ending(_unpacked(path))) if packing(path) else path, name)
+    return Piece(form, _in_utf8(path, form, source, scratch), name)
+
+
+def _in_utf8(path: str, form: FileFormat, source: FilesSource, scratch: Scratch) -> str:
+    """The path of the text where Spark can read it: its own, where it is UTF-8 with all that Spark needs."""
+    is_cut = form == "json" and source.json_.multiline
+    skipped = source.csv.skip_lines if form == "csv" else 0
+    if local(path) is None:
+        if source.encoding != "UTF-8" or is_cut or skipped:
+            _only_here(path)
+        return path
+    encoding = encoding_of(path, source.encoding, is_xml=form == "xml")
+    is_utf8 = encoding in ("utf-8", "utf-8-sig", "ascii")
+    if is_utf8 and not skipped and not is_cut:
+        return path
+    text = (
+        _without_lines(texts(path, encoding), skipped, source.csv.line_separator) if skipped else texts(path, encoding)
+    )
+    if form == "xml":
+        text = _undeclared(text)
+    plain = path
+    if not is_utf8 or skipped or packing(path):
+        plain = scratch.write((part.encode() for part in text), f".{form}")
+    return scratch.write(_lines(plain), ".json") if is_cut else plain
+
+
+def _only_here(path: str) -> str:
+    if local(path) is None:
+        message = f"{path} would have to be unpacked or written as UTF-8 first, and lies where only Spark can reach"
+        raise FileUnreadableError(
+            message, hint="deliver it as UTF-8, plain or as .gz, .bz2 or .zst, a record on a line"
+        )
+    return path
+
+
+def _workbook(path: str, source: FilesSource) -> Iterator[bytes]:
+    with io.BytesIO(b"".join(chunks(path))) as file:
+        for line in excel.objects(file, source.excel):
+            yield line.encode() + b"\n"
+
+
+def _lines(path: str) -> Iterator[bytes]:
+    """The values of a JSON text, each on a line."""
+    place = Path(plain_path(path, encoded=False))
+    if place.stat().st_size:
+        with place.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            for value in values(data):
+                yield value + b"\n"
+
+
+def _undeclared(text: Iterator[str]) -> Iterator[str]:
+    """XML that does not declare its encoding: it has another one now."""
+    yield re.sub(r"""^(\s*<\?xml[^>]*?)\sencoding\s*=\s*("[^"]*"|'[^']*')""", r"\1", next(text, ""))
+    yield from text
+
+
+def _without_lines(text: Iterator[str], count: int, separator: str | None) -> Iterator[str]:
+    """A text without its first lines."""
+    end = re.escape(separator) if separator else r"\r\n|\n|\r"
+    line = re.compile(rf"(?:.*?(?:{end})){{{count}}}", re.DOTALL)
+    head = ""
+    for part in text:
+        head += part
+        # a \r may be followed by its \n
+        if len(head) > _LONGEST_PREAMBLE or ((found := line.match(head)) and found.end() < len(head)):
+            break
+    found = line.match(head)
+    yield head[found.end() :] if found else ""
+    yield from text

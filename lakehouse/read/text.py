@@ -1,0 +1,36 @@
+"""Plain text: each line, as it is, in the column ``value``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pyspark.sql import functions as F
+
+from lakehouse.lake.batch import CODE, MESSAGE, RAW
+from lakehouse.lake.frame import materialise
+from lakehouse.read.scan import glob_escaped, place
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pyspark.sql import DataFrame, SparkSession
+
+    from lakehouse.read.scan import Groups
+    from lakehouse.spec.files import FilesSource
+
+
+def groups(spark: SparkSession, paths: Sequence[str], source: FilesSource) -> Groups:
+    """All files together; a blank line is a record, too."""
+    del source
+
+    def scan(some: Sequence[str]) -> DataFrame:
+        missing = [F.lit(None).cast("string").alias(name) for name in (RAW, CODE, MESSAGE)]
+        return materialise(spark.read.text([glob_escaped(path) for path in some]).select("value", *missing, *place()))
+
+    return [(paths, scan)], []
+
+
+def columns(spark: SparkSession, paths: Sequence[str], source: FilesSource) -> dict[str, str]:
+    """The one column."""
+    del spark, paths, source
+    return {"value": "string"}
