@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 
 from lakehouse.errors import InvalidConfigError
 from lakehouse.spec.document import MAX_BYTES
+from lakehouse.spec.files import CsvOptions
 
 VALID = """\
 job: x
@@ -85,7 +86,7 @@ def test_an_unknown_key_at_any_depth_has_its_place_and_the_nearest_name(folder, 
 
 def test_an_unknown_key_like_no_other_brings_all_valid_names(folder):
     [problem] = folder.problems(VALID.replace("      delimiter: ;", "      zzz: 1"))
-    assert problem.endswith("zzz: unknown key; expected one of delimiter, quote, escape, multiline")
+    assert problem.endswith("zzz: unknown key; expected one of " + ", ".join(CsvOptions.model_fields))
 
 
 def test_several_errors_are_told_at_once_in_the_order_of_their_lines(folder):
