@@ -99,6 +99,7 @@ def test_what_a_rule_is_about_is_told_by_its_expression(check, kind, reads):
         ("sum(a) filter (where b > 1) > 1", "say which rows an aggregate is of by where:"),
         ("sum(a) over (partition by b) > 1", "no aggregates, windows or generators"),
         ("max(a) > (select 1)", "no subqueries"),
+        ("a = '${env:SECRET}'", "no parameters or references"),
         ("a rlike b", "a pattern is a text in quotes, found b"),
         (r"a rlike '\d+'", r"Spark takes the backslashes of '\d+' away: write matches(column, '\d+'), or r'\d+'"),
         ("a rlike '(x+)+y'", "'(x+)+' repeats what repeats"),
