@@ -192,7 +192,7 @@ def _jobs(project: Project, must_be_good: Sequence[str]) -> dict[str, Job]:
 
 
 def _items(project: Project, lake: Lake, chosen: Sequence[str], jobs: Mapping[str, Job]) -> list[_Item]:
-    """The tables, each once: a job's come with what goes beside them, and with the ledger and the history of quality at the end."""
+    """The tables, each once: a job's come with what goes beside them, and those of all jobs at the end."""
     items: list[_Item] = []
     for name in chosen or project.jobs:
         writers = [job for job in jobs.values() if job.write.table == name]
