@@ -25,6 +25,7 @@ _OF_A_BATCH = (
     *("batch", "read", "accepted", "quarantined", "dropped", "produced", "inserted", "updated", "deleted"),
     *("unchanged", "superseded", "duplicates", "rejected", "filtered", "rows_added", "rows_removed"),
 )
+_OF_QUALITY = ("batch", "table", "status", "contract", "version", "rule", "judged", "broken")
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Fingerprint:
 def fingerprints(
     spark: SparkSession, lake: Lake, target: str, without: Mapping[str, Collection[str]]
 ) -> dict[str, Fingerprint]:
-    """The target, its quarantine, and what the ledger says of the batches.
+    """The target, its quarantine, and what the ledger and the history of quality say of the batches.
 
     Args:
         spark: the session.
@@ -64,6 +65,8 @@ def fingerprints(
             found[table.name] = _of(read_table(spark, table), without.get(table.name, ()))
     if exists(spark, lake.ledger):
         found[lake.ledger.name] = _of(_batches(spark, lake.ledger), ())
+    if exists(spark, lake.quality):
+        found[lake.quality.name] = _of(read_table(spark, lake.quality).select(*_OF_QUALITY), ())
     return found
 
 

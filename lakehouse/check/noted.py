@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
@@ -24,7 +22,7 @@ def noted(rows: DataFrame, contract: Contract, reasons: Column) -> list[Column]:
     """The types that the row came with, the contract that judged it, and how bad it is by the rules that it broke."""
     return [
         F.lit(_types(rows)).cast("string").alias("types"),
-        F.lit(version(contract)).cast("string").alias("contract"),
+        F.lit(contract.fingerprint if contract.columns or contract.rules else None).cast("string").alias("contract"),
         _severity(contract, reasons).cast("string").alias("severity"),
     ]
 
@@ -37,20 +35,8 @@ def _types(rows: DataFrame) -> str | None:
     return sql_type(StructType(received))
 
 
-def version(contract: Contract) -> str | None:
-    """Which contract it is: ``name@version`` where it says so, else the beginning of a hash of all that it says."""
-    said = contract.model_dump(mode="json")
-    name, number = said.get("name"), said.get("version")
-    if name and number:
-        return f"{name}@{number}"
-    if not contract.columns and not contract.rules:
-        return None
-    return "sha256:" + hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
-
-
 def _severity(contract: Contract, reasons: Column) -> Column:
-    """The severity of the worst rule that a row broke; NULL where no rule that says one was broken."""
-    said = [(rule.name, getattr(rule, "weight", None)) for rule in contract.rules]
-    ranked = sorted(((name, one) for name, one in said if one), key=lambda pair: _RANK.get(pair[1], 0), reverse=True)
-    broken = [F.when(F.array_contains(reasons, f"RULE:{name}"), F.lit(one)) for name, one in ranked]
+    """The severity of the worst rule that a row broke; NULL where no rule was broken."""
+    ranked = sorted(contract.rules, key=lambda rule: _RANK[rule.weight], reverse=True)
+    broken = [F.when(F.array_contains(reasons, f"RULE:{rule.name}"), F.lit(rule.weight)) for rule in ranked]
     return F.coalesce(*broken) if broken else F.lit(None)

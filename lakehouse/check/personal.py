@@ -15,14 +15,12 @@ if TYPE_CHECKING:
     from lakehouse.spec.job import Job
 
 MASK = "***"
-_NOT_PERSONAL = {"public", "internal"}
 
 
 def personal(contract: Contract | None) -> frozenset[str]:
-    """The columns that hold personal data, in lower case: those classified as neither public nor internal."""
+    """The columns that hold personal data, in lower case."""
     columns = contract.columns if contract else {}
-    said = {name.lower(): getattr(column, "classification", None) for name, column in columns.items()}
-    return frozenset(name for name, kind in said.items() if kind and str(kind).lower() not in _NOT_PERSONAL)
+    return frozenset(name.lower() for name, column in columns.items() if column.is_personal)
 
 
 def personal_of(job: Job) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""``lakehouse contract``: what is said of data, held against the data."""
+"""``lakehouse contract``: what rows must look like, held against the rows that there are."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lakehouse.errors import ConfigError
 
 @click.group()
 def contract() -> None:
-    """What is said of data: hold tables against it."""
+    """What rows must look like."""
 
 
 @contract.command("check", epilog=EXITS)

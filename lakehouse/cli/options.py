@@ -23,7 +23,7 @@ Exit codes:
   0  done
   1  failed
   2  configuration: a job, an environment or a command line that cannot be run as written
-  3  quality gate: a rule with on_fail: fail was broken, and nothing was written
+  3  quality gate: a contract allows no more to be broken (on_fail: fail, at_most, min_score); nothing was written
   4  locked by another runner, or held until `lakehouse resume`
 """
 

@@ -381,7 +381,7 @@ def _takers(known: _Known, run: _Run) -> Iterator[str]:
 
 def _read_by(job: Job) -> set[str]:
     """The tables that a job reads."""
-    return {source.table for source in job.sources.values() if isinstance(source, TableSource)}
+    return {source.table for source in job.sources.values() if isinstance(source, TableSource)} | set(job.references)
 
 
 def _has_read(inputs: Mapping[str, Any], table: str, first: int) -> bool:

@@ -193,7 +193,7 @@ def _jobs(project: Project, must_be_good: Sequence[str]) -> dict[str, Job]:
 
 
 def _items(project: Project, lake: Lake, chosen: Sequence[str], jobs: Mapping[str, Job]) -> list[_Item]:
-    """The tables, each once: a job's come with what goes beside them, and with the ledger at the end."""
+    """The tables, each once: a job's come with what goes beside them, and those of all jobs at the end."""
     items: list[_Item] = []
     for name in chosen or project.jobs:
         writers = [job for job in jobs.values() if job.write.table == name]
@@ -205,7 +205,7 @@ def _items(project: Project, lake: Lake, chosen: Sequence[str], jobs: Mapping[st
             items.append(_Item(lake.table(job.write.table), name))
             items += [_auxiliary(lake, job), _Item(lake.quarantine(job.write.table), name)]
     if not all(map(_is_table, chosen)) or not chosen:
-        items.append(_Item(lake.ledger))
+        items += [_Item(lake.ledger), _Item(lake.quality)]
     return list({item.table.path: item for item in reversed(items)}.values())[::-1]
 
 

@@ -11,7 +11,6 @@ from lakehouse.errors import ConfigError
 from lakehouse.lake.frame import literal, quoted
 from lakehouse.runtime.sample import of_files, of_table
 from lakehouse.runtime.session import settled, start
-from lakehouse.spec.column import Column
 from lakehouse.spec.column_type import known_type
 from lakehouse.spec.expression import columns_of
 
@@ -89,7 +88,6 @@ def _head(sample: Sample) -> Iterator[str]:
 
 
 def _columns(sample: Sample) -> Iterator[str]:
-    classifies = "classification" in Column.model_fields
     for one in sample.columns:
         try:
             kind = known_type(one.type)
@@ -98,7 +96,7 @@ def _columns(sample: Sample) -> Iterator[str]:
             continue
         required = sample.rows >= _ENOUGH and one.values == sample.rows and "<" not in kind
         comment = ", ".join(_seen(one, sample.rows))
-        if one.is_personal and classifies:
+        if one.is_personal:
             nullable = ", nullable: false" if required else ""
             text = f"{{type: {scalar(kind)}{nullable}, classification: personal}}"
         else:

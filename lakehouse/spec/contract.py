@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -114,8 +115,12 @@ class Contract(Spec):
 
     @property
     def fingerprint(self) -> str:
-        """Which contract it is: another one where anything of it is."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
+        """Which contract it is: ``name@version`` where it says so, else the beginning of a hash of all that it says."""
+        said = self.model_dump(mode="json")
+        name, version = said.get("name"), said.get("version")
+        if name and version:
+            return f"{name}@{version}"
+        return "sha256:" + hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _not_a_file(value: object) -> object:

@@ -29,6 +29,7 @@ _NEVER: tuple[tuple[tuple[type[exp.Expr], ...], str], ...] = (
     ((exp.Parameter, exp.Placeholder), "a rule holds no parameters or references"),
 )
 _AGGREGATE = (exp.AggFunc,), "a rule sees one row: no aggregates, windows or generators"
+_FILTER = (exp.Filter,), "say which rows an aggregate is of by where:"
 _RUN_CODE = {"java_method", "reflect", "try_reflect"}
 _SYNTAX_WORDS = """
 all and any as between by case dec decimal distinct div else escape from ilike in interval is like not numeric on or
@@ -152,13 +153,17 @@ def understood(text: str) -> Check:
     Raises:
         ValueError: it is no SQL expression, or calls what a rule may not.
     """
+    if "${" in text:
+        # in a text, too, Spark would put the environment's value there
+        message = _NEVER[-1][1]
+        raise ValueError(message)
     tokens = _tokens(text)
     alone = [call for call in calls(text, {"unique", "exists_in"}) if call.begin == tokens[0].start]
     if alone:
         return _of_several(alone[0], " ".join(text[alone[0].end :].split()).lower())
     sql, computed = _with_columns(text)
     tree = parsed(sql)
-    _refuse(tree, *_NEVER)
+    _refuse(tree, *_NEVER, _FILTER)
     _only_known(text)
     _only_safe_patterns(text)
     reads = frozenset(_columns(tree)) | frozenset(
@@ -342,9 +347,6 @@ def _parts(sql: str, found: Sequence[Call]) -> tuple[str, ...]:
         at = call.end
     outside += sql[at:]
     tree = parsed(outside)
-    if tree.find(exp.Filter):
-        message = "say which rows an aggregate is of by where:"
-        raise ValueError(message)
     if loose := sorted(name for name in _columns(tree) if not name.startswith("__aggregate_")):
         message = f"reads '{loose[0]}' outside of its aggregates: all rows together have no one value of it"
         raise ValueError(message)

@@ -98,9 +98,9 @@ def test_a_job_comes_with_all_that_is_kept_beside_its_table(tmp_path):
     target = ("/lake/silver/orders", "silver", None)
     auxiliary = ("/lake/silver/orders/_auxiliary", "silver", timedelta(days=9))
     quarantine, ledger = ("/lake/quarantine/silver_orders", "silver", None), ("/lake/ops/runs", "", None)
-    assert chosen("silver") == [target, auxiliary, quarantine, ledger]
+    assert chosen("silver") == [target, auxiliary, quarantine, ledger, ("/lake/ops/quality", "", None)]
     assert {path for path, *_ in chosen()} == {path for path, *_ in chosen("silver")}
-    assert len(chosen()) == 4
+    assert len(chosen()) == 5
     assert [path for path, *_ in chosen("silver.orders")] == [target[0], auxiliary[0]]
     assert chosen("ops.runs") == [ledger]
 
