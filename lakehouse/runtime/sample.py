@@ -40,7 +40,7 @@ _TOGETHER = 20
 """Columns that are looked at in one pass: each takes some twenty figures."""
 
 _TRIED = ("bigint", "double", "date", "timestamp")
-_FEW, _UNIQUE = 12, 10
+_FEW = 12
 _WORDS = ("true", "false", "yes", "no")
 _NOT_A_NUMBER = r"^([+-]?0\d|\+)"
 """Digits that are no number: a leading zero or plus would be lost."""
@@ -325,7 +325,7 @@ def _closer(rows: DataFrame, seen: Sequence[Seen], found: dict[str, Any]) -> lis
             continue
         if one.type == "string" and not one.is_personal and distinct <= _FEW and (one.longest or 99) <= 40:
             wanted[f"texts_{index}"] = F.collect_set(col(one.name))
-        if one.values == found["rows"] > 1 and distinct >= 0.9 * one.values and len(wanted) < _UNIQUE + _FEW:
+        if one.values == found["rows"] > 1 and distinct >= 0.9 * one.values:
             wanted[f"unique_{index}"] = F.count_distinct(col(one.name))
     told = rows.agg(*[one.alias(name) for name, one in wanted.items()]).collect()[0].asDict() if wanted else {}
     return [
