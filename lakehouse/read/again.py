@@ -27,19 +27,30 @@ if TYPE_CHECKING:
 CHANGED = "NOT_AS_RECEIVED"
 """The code of a row whose record cannot be made what it was."""
 
-REFUSALS = (
+_REFUSALS = (
     (
         "record IS NOT NULL AND NOT coalesce(get(reasons, 0) LIKE '%:%', false)",
         "it is no record that can be parsed, which no contract mends: deliver it again in another file and discard it",
     ),
 )
-"""Rows of the quarantine that cannot come in again, and why: what a contract says of a row names a column or a rule."""
+"""What a contract says of a row names a column or a rule; the parsers say one word."""
 
 _KIND = (
     "coalesce(types, concat('struct<', array_join(transform(json_object_keys(record), "
     "name -> concat('`', replace(name, '`', '``'), '`: string')), ', '), '>'))"
 )
 """The type of a row's record; where none is noted, all of it was text."""
+
+
+_OF_CONTROL = (
+    "record IS NULL",
+    "its control file says what it must hold, which nobody looks at here: deliver both again, and discard it",
+)
+
+
+def refusals(source: FilesSource) -> tuple[tuple[str, str], ...]:
+    """Rows of the quarantine that cannot come in again, by conditions on them, and why."""
+    return (*_REFUSALS, _OF_CONTROL) if getattr(source, "control", None) else _REFUSALS
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from pydantic import ValidationError
 from pyspark.sql import functions as F
 from pyspark.sql.types import DateType, NumericType, StringType, TimestampNTZType, TimestampType
 
 from lakehouse.check.columns import AS_RECEIVED, with_types
-from lakehouse.errors import SourceEmptyError
+from lakehouse.errors import ConfigError, SourceEmptyError
 from lakehouse.lake.batch import CODE, SOURCE, SOURCE_TYPE
 from lakehouse.lake.frame import col, materialise, sql_type
 from lakehouse.lake.storage import FileEntry, list_files
@@ -39,7 +40,7 @@ _TOGETHER = 20
 """Columns that are looked at in one pass: each takes some twenty figures."""
 
 _TRIED = ("bigint", "double", "date", "timestamp")
-_FEW, _UNIQUE = 12, 10
+_FEW = 12
 _WORDS = ("true", "false", "yes", "no")
 _NOT_A_NUMBER = r"^([+-]?0\d|\+)"
 """Digits that are no number: a leading zero or plus would be lost."""
@@ -123,6 +124,7 @@ def of_files(
 
     Raises:
         SourceEmptyError: there is no file, or none that can be read.
+        ConfigError: there is no such format or delimiter.
     """
     folder = place if place.is_dir() else place.parent
     found = list_files(spark, str(folder), "*")
@@ -131,9 +133,7 @@ def of_files(
         message = f"{place} holds no file"
         raise SourceEmptyError(message, hint="names that begin with _ or . are never read")
     chosen = _chosen(found)
-    mark = delimiter or _delimiter(chosen, format)
-    csv = CsvOptions(delimiter=mark) if mark else CsvOptions()
-    source = FilesSource(kind="files", path=str(folder), format=format, csv=csv)
+    source = _source(folder, format, delimiter or _delimiter(chosen, format))
     arrived = read_files(spark, chosen, source, run_id="sample", now=datetime.now(UTC))
     whole = materialise(arrived.rows.limit(rows))
     count = whole.count()
@@ -160,6 +160,21 @@ def of_table(spark: SparkSession, table: Table, *, rows: int) -> Sample:
     whole = materialise(frame.select(*map(col, names)).limit(rows))
     count = whole.count()
     return Sample(table.name, f"{count:,} rows of the table", count, 0, _columns(whole))
+
+
+def _source(folder: Path, format: FileFormat | None, delimiter: str | None) -> FilesSource:
+    """The files as a source says them.
+
+    Raises:
+        ConfigError: there is no such format, or no such delimiter.
+    """
+    try:
+        csv = CsvOptions(delimiter=delimiter) if delimiter else CsvOptions()
+        return FilesSource(kind="files", path=str(folder), format=format, csv=csv)
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        message = f"--{wrong['loc'][0]}: {wrong['msg'].removeprefix('Value error, ')}"
+        raise ConfigError(message) from None
 
 
 def _chosen(found: Sequence[FileEntry]) -> list[FileEntry]:
@@ -310,7 +325,7 @@ def _closer(rows: DataFrame, seen: Sequence[Seen], found: dict[str, Any]) -> lis
             continue
         if one.type == "string" and not one.is_personal and distinct <= _FEW and (one.longest or 99) <= 40:
             wanted[f"texts_{index}"] = F.collect_set(col(one.name))
-        if one.values == found["rows"] > 1 and distinct >= 0.9 * one.values and len(wanted) < _UNIQUE + _FEW:
+        if one.values == found["rows"] > 1 and distinct >= 0.9 * one.values:
             wanted[f"unique_{index}"] = F.count_distinct(col(one.name))
     told = rows.agg(*[one.alias(name) for name, one in wanted.items()]).collect()[0].asDict() if wanted else {}
     return [

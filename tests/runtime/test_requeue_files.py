@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from lakehouse.check.quarantine import OPEN
 from lakehouse.errors import FileChangedError
+from lakehouse.read.again import refusals
 from lakehouse.runtime.requeue import Report, requeue, writers
+from lakehouse.spec.files import FilesSource
 
 ASIDE = "quarantine.bronze_orders"
 JOB = """
@@ -151,12 +154,7 @@ def test_a_requeue_of_a_file_that_was_killed_is_finished_and_brings_no_record_tw
         raise KilledError
 
     with monkeypatch.context() as patched:
-        # before the target has it: the row is open again
-        patched.setattr("lakehouse.runtime.requeue.process", killed)
-        with pytest.raises(KilledError):
-            again()
-    with monkeypatch.context() as patched:
-        # and after it
+        # the target has its records by then, and the quarantine does not say so
         patched.setattr("lakehouse.runtime.requeue.close", killed)
         with pytest.raises(KilledError):
             again()
@@ -181,3 +179,9 @@ def test_a_record_that_is_no_record_is_refused_and_what_is_not_as_it_was_is_put_
     assert (report.runs[0].rows.read, report.runs[0].rows.quarantined) == (1, 1)
     assert open_rows(workshop, "code", "record") == [("FIELD_COUNT", "1,1"), ("NOT_AS_RECEIVED", '{"id":1.50}')]
     assert [one.refused is None for one in again().found] == [False]
+
+
+def test_a_file_that_is_held_to_a_control_file_is_not_read_without_it():
+    assert len(refusals(FilesSource(kind="files", path="x"))) == 1
+    held = SimpleNamespace(control=".ctl")
+    assert [condition for condition, _ in refusals(held)][1:] == ["record IS NULL"]

@@ -111,6 +111,10 @@ def test_what_cannot_be_looked_at_is_told(spark, tmp_path):
     (tmp_path / "a.doc").write_text("?")
     with pytest.raises(SourceEmptyError, match="a.doc: FILE_FORMAT"):
         look(str(tmp_path), None, {}, spark=spark)
+    with pytest.raises(ConfigError, match="--format: Input should be 'csv'"):
+        look(str(tmp_path), None, {}, format="doc", spark=spark)
+    with pytest.raises(ConfigError, match="--delimiter: "):
+        look(str(tmp_path), None, {}, delimiter="much too long", spark=spark)
 
 
 def test_names_and_values_of_any_kind_are_text_of_the_yaml(tmp_path):
