@@ -52,6 +52,9 @@ def exact(value: Column, have: DataType, declared: Declared, name: str) -> tuple
     if isinstance(have, StringType):
         value = written.told(value, want, declared)
         cast, kept = _of_text(value, want, declared)
+    elif declared.time_zone and isinstance(have, TimestampNTZType | DateType):
+        cast = written.in_zone(value.cast("timestamp"), declared)
+        kept = cast.isNotNull()
     else:
         cast, kept = _of_typed(value, have, want)
     if declared.not_finite == "reject":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from pyspark.errors import AnalysisException
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
     from pyspark.sql.types import DataType
 
-    from lakehouse.spec.column import Column as Declared
     from lakehouse.spec.contract import Contract
 
 AS_RECEIVED = "__as_received"
@@ -47,14 +47,13 @@ def with_types(rows: DataFrame, contract: Contract, missing: str) -> tuple[DataF
         has = ", ".join(received)
         message = f"the contract declares {', '.join(lacking)}, which the source does not have (it has {has})"
         raise ColumnMissingError(message, hint="correct the name, or take it out of the contract")
+    cast = _casts(rows, contract, {name: spelled[name.lower()] for name in contract.columns if name.lower() in spelled})
     values, kept_flags, faults = [], [], []
     misfits: dict[str, Column] = {}
     sound = F.col(CODE).isNull()
     for index, (name, column) in enumerate(contract.columns.items()):
         found, is_kept = spelled.get(name.lower()), F.lit(True)
-        value, kept = F.lit(None).cast(column.type), F.lit(True)
-        if found:
-            value, kept = _exact(rows, found, kinds[found], column, name)
+        value, kept = cast[name] if found else (F.lit(None).cast(column.type), F.lit(True))
         values.append(value.alias(name))
         if found and may_reject(kinds[found], column):
             kept_flags.append(kept.alias(f"__kept_{index}"))
@@ -73,14 +72,32 @@ def with_types(rows: DataFrame, contract: Contract, missing: str) -> tuple[DataF
     return typed, [*faults, *(F.when(sound, fault) for fault in unknown.faults)]
 
 
-def _exact(rows: DataFrame, received: str, have: DataType, declared: Declared, name: str) -> tuple[Column, Column]:
-    value, kept = exact(col(received), have, declared, name)
+def _casts(rows: DataFrame, contract: Contract, found: Mapping[str, str]) -> dict[str, tuple[Column, Column]]:
+    """The columns that are there in their types, and whether each value was kept.
+
+    Raises:
+        ConfigError: no value of what is there can become what is declared.
+    """
+    kinds = {field.name: field.dataType for field in rows.schema.fields}
+    cast = {
+        name: exact(col(received), kinds[received], contract.columns[name], name) for name, received in found.items()
+    }
     try:
-        rows.select(value, kept)
+        # Spark Connect looks at a plan when it is asked for its schema
+        _ = rows.select(SOURCE, *chain.from_iterable(cast.values())).schema
     except AnalysisException:
-        message = f"the contract declares {name} as {declared.type}, and no {have.simpleString()} can become one"
+        for name, pair in cast.items():
+            _judged_alone(rows, pair, f"{name} as {contract.columns[name].type}", kinds[found[name]])
+        raise
+    return cast
+
+
+def _judged_alone(rows: DataFrame, pair: tuple[Column, Column], declared: str, have: DataType) -> None:
+    try:
+        _ = rows.select(*pair).schema
+    except AnalysisException:
+        message = f"the contract declares {declared}, and no {have.simpleString()} can become one"
         raise ConfigError(message, hint="declare the type that the source has, and cast in transform()") from None
-    return value, kept
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,11 @@ def _property(name: str, column: Column, keys: list[str]) -> dict[str, Any]:
 def _quality(rule: Rule) -> dict[str, Any]:
     """A rule as a query where any engine can ask it, else as one of ours."""
     own = rule.model_dump(mode="json", exclude_unset=True)
-    made: dict[str, Any] = {"name": rule.name, "description": rule.about, "severity": own.get("severity")}
+    made: dict[str, Any] = {
+        "name": rule.name,
+        "description": rule.about,
+        **{fact: own.get(fact) for fact in ("severity", "dimension")},
+    }
     if _is_plain(rule.check) and not own.get("where"):
         query = f"SELECT count(*) FROM ${{table}} WHERE NOT ({rule.check})"  # noqa: S608 -- for others to run
         made |= {"type": "sql", "query": query, "mustBe": 0}

@@ -149,19 +149,29 @@ def test_a_text_is_read_as_its_column_says_or_rejected(read: Callable[[Cases], l
     assert differing(asked, read(asked), [want for _, _, want in cases]) == []
 
 
-def test_what_is_said_of_text_leaves_typed_values_alone(spark: SparkSession) -> None:
-    row = spark.sql("SELECT double('NaN') AS d, 1700000000123L AS ms, date'2026-01-02' AS day, 5 AS n")
+def test_what_is_said_of_text_leaves_typed_values_alone_but_where_it_means_something(spark: SparkSession) -> None:
+    wall = "timestamp_ntz'2026-07-01 12:00:00' AS wall, timestamp_ntz'2026-03-29 02:30:00' AS never"
+    row = spark.sql(f"SELECT double('NaN') AS d, 1700000000123L AS ms, date'2026-01-02' AS day, 5 AS n, {wall}")
+    berlin = Column(type="timestamp", time_zone="Europe/Berlin")
     declared = {
         "d": Column(type="double", not_finite="reject"),
         "ms": Column(type="timestamp", formats=("epoch_millis",)),
         "day": Column(type="date", formats=("dd.MM.yyyy",), null_values=("2026-01-02",)),
         "n": Column(type="int", thousands=".", trim=False),
+        "wall": berlin,
+        "never": berlin,
     }
     asked = [exact(F.col(name), row.schema[name].dataType, column, name) for name, column in declared.items()]
-    (found,) = row.select(
-        *[part.cast("string").alias(f"{i}{j}") for i, pair in enumerate(asked) for j, part in enumerate(pair)]
-    ).collect()
-    assert tuple(found) == (None, "false", "2023-11-14 22:13:20.123", "true", "2026-01-02", "true", "5", "true")
+    shown = [part.cast("string").alias(f"{i}{j}") for i, pair in enumerate(asked) for j, part in enumerate(pair)]
+    (found,) = row.select(*shown).collect()
+    assert list(zip(found[::2], found[1::2], strict=True)) == [
+        (None, "false"),
+        ("2023-11-14 22:13:20.123", "true"),
+        ("2026-01-02", "true"),
+        ("5", "true"),
+        ("2026-07-01 10:00:00", "true"),
+        (None, "false"),
+    ]
 
 
 FORMATS = {
