@@ -17,7 +17,17 @@ from lakehouse.lake.batch import CODE, MESSAGE, RAW, SOURCE, BadFile
 from lakehouse.lake.frame import as_json, col, materialise, quoted
 from lakehouse.lake.storage import local, plain_path
 from lakehouse.read.packed import BROKEN, opened
-from lakehouse.read.scan import BLOCK, ORDINAL, URI, any_of, glob_escaped, is_the_files_fault, message_of, place
+from lakehouse.read.scan import (
+    BLOCK,
+    ORDINAL,
+    URI,
+    array_of,
+    glob_escaped,
+    holds,
+    is_the_files_fault,
+    message_of,
+    place,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -219,14 +229,14 @@ def _by_line(spark: SparkSession, header: Header, options: CsvOptions, paths: Se
         parsing["lineSep"] = _NOBODYS
     end = _delimiter(options) + _UNIT
     records = records.withColumn("__parsed", F.from_csv(F.concat("__line", F.lit(end)), schema, parsing))
-    values = [F.col(f"__parsed.{quoted(name)}").alias(name) for name in header.names]
     broken = F.col(f"__parsed.{RAW}").isNotNull()
-    unclosed = broken & F.concat_ws("", *values).endswith(end)
-    rows = records.select(
-        *values,
-        F.when(broken, F.col("__line")).alias(RAW),
-        F.when(unclosed, F.col("__line")).alias("__unclosed"),
-        *map(F.col, (URI, BLOCK, ORDINAL)),
+    records = records.select("__line", broken.alias("__broken"), "__parsed.*", URI, BLOCK, ORDINAL)
+    unclosed = F.concat_ws("", array_of(header.names)).endswith(end)
+    rows = records.withColumns(
+        {
+            RAW: F.when(F.col("__broken"), F.col("__line")),
+            "__unclosed": F.when(F.col("__broken") & unclosed, F.col("__line")),
+        }
     )
     return materialise(_judged(rows, header))
 
@@ -241,18 +251,15 @@ def _multiline(spark: SparkSession, header: Header, options: CsvOptions, paths: 
         # left to itself, Spark goes by the first line break of a file, and loses its way where another kind follows
         reader = reader.option("lineSep", header.line_break)
     rows = reader.csv([glob_escaped(path) for path in paths])
-    first, *others = map(col, header.names)
-    if options.line_separator:
-        blank, last = first.rlike(r"^[\r\n]+\z"), col(header.names[-1])
-        raw = col(RAW)
-    else:
-        # of a line break \r\n the \r is left at the end; a line of nothing else is blank
-        blank = first.rlike(r"^\r\z")
-        last, raw = (F.regexp_replace(col(name), r"\r\z", "").alias(name) for name in (header.names[-1], RAW))
-        last = F.when(last != "", last).alias(header.names[-1])
-    rows = rows.where(~F.coalesce(blank & F.coalesce(*others, F.lit(None)).isNull(), F.lit(False)))
-    rows = materialise(rows.select(*map(col, header.names[:-1]), last, raw, *place()))
-    return _judged(_swallowing(spark, rows, header, options), header)
+    first, last = col(header.names[0]), col(header.names[-1])
+    # of a line break \r\n the \r is left at the end; a line of nothing else is blank
+    blank = first.rlike(r"^[\r\n]+\z" if options.line_separator else r"^\r\z")
+    filled = holds(array_of(header.names[1:]), lambda value: value.isNotNull()) if header.names[1:] else F.lit(False)
+    rows = rows.where(filled | ~F.coalesce(blank, F.lit(False))).select("*", *place())
+    if not options.line_separator:
+        rows = rows.withColumns({name: F.regexp_replace(col(name), r"\r\z", "") for name in (header.names[-1], RAW)})
+        rows = rows.withColumn(header.names[-1], F.when(last != "", last))
+    return _judged(_swallowing(spark, materialise(rows), header, options), header)
 
 
 def _swallowing(spark: SparkSession, rows: DataFrame, header: Header, options: CsvOptions) -> DataFrame:
@@ -264,13 +271,18 @@ def _swallowing(spark: SparkSession, rows: DataFrame, header: Header, options: C
     if not options.quote:
         return rows.withColumn("__unclosed", F.lit(None).cast("string"))
     ends = re.escape(options.line_separator) if options.line_separator else r"[\r\n]"
-    breaks = [(col(name), col(name).rlike(ends)) for name in header.names]
-    begins = [breaks_it & value.startswith(options.quote) for value, breaks_it in breaks]
 
+    def breaks(value: Column) -> Column:
+        return value.rlike(ends)
+
+    def begins(value: Column) -> Column:
+        return breaks(value) & value.startswith(options.quote)
+
+    values = array_of(header.names)
     last = rows.groupBy(URI).agg(
         F.max(ORDINAL).alias("__last"),
-        F.max_by(any_of([breaks_it for _, breaks_it in breaks]), ORDINAL).alias("__ends"),
-        F.max(any_of(begins)).alias("__begins"),
+        F.max_by(holds(values, breaks), ORDINAL).alias("__ends"),
+        F.max(holds(values, begins)).alias("__begins"),
     )
     suspects = [row[URI] for row in last.where("__ends OR __begins").select(URI).collect()]
     if not suspects:
@@ -281,14 +293,14 @@ def _swallowing(spark: SparkSession, rows: DataFrame, header: Header, options: C
     joined = rows.join(last, URI, "left").join(texts, URI, "left")
     is_last = F.col(ORDINAL) == F.col("__last")
     quote = F.lit(options.quote)
-    lost = [
-        (begins_it | (breaks_it & is_last))
-        & ~F.col("__text").contains(F.concat(quote, _written(value, options), quote))
-        for (value, breaks_it), begins_it in zip(breaks, begins, strict=True)
-    ]
-    shown = as_json(F.struct(*map(col, header.names)))
-    unclosed = F.when(any_of(lost), shown).alias("__unclosed")
-    return materialise(joined.select(*rows.columns, unclosed))
+
+    def lost(value: Column) -> Column:
+        stands = F.col("__text").contains(F.concat(quote, _written(value, options), quote))
+        return (begins(value) | (breaks(value) & is_last)) & ~stands
+
+    shown = as_json(F.expr(f"struct({', '.join(map(quoted, header.names))})"))
+    joined = joined.withColumn("__unclosed", F.when(holds(values, lost), shown))
+    return materialise(joined.drop("__last", "__ends", "__begins", "__text"))
 
 
 def _written(value: Column, options: CsvOptions) -> Column:
@@ -310,15 +322,8 @@ def _judged(rows: DataFrame, header: Header) -> DataFrame:
     """The rows with what is wrong with each."""
     code = F.when(F.col("__unclosed").isNotNull(), "UNCLOSED_QUOTE").when(F.col(RAW).isNotNull(), "FIELD_COUNT")
     message = message_of(code, _MESSAGES)
-    return rows.select(
-        *map(col, header.names),
-        F.coalesce(RAW, "__unclosed").alias(RAW),
-        code.alias(CODE),
-        message.alias(MESSAGE),
-        URI,
-        BLOCK,
-        ORDINAL,
-    )
+    wrong = rows.withColumns({RAW: F.coalesce(RAW, "__unclosed"), CODE: code, MESSAGE: message})
+    return wrong.selectExpr(*map(quoted, header.names), RAW, CODE, MESSAGE, URI, BLOCK, ORDINAL)
 
 
 def columns(spark: SparkSession, paths: Sequence[str], source: FilesSource) -> dict[str, str]:

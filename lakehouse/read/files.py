@@ -26,12 +26,12 @@ from lakehouse.errors import (
 from lakehouse.lake.batch import CODE, MESSAGE, RAW, SOURCE, SOURCE_TYPE, Arrived, BadFile
 from lakehouse.lake.frame import col, small_frame
 from lakehouse.lake.storage import LISTING, FileEntry, entries, list_files, listing, local, plain_path
-from lakehouse.read import avro, csv, fixed_width, json, orc, parquet, text, xml
+from lakehouse.read import avro, csv, fixed_width, json, orc, parquet, text
 from lakehouse.read.control import Controlled, as_told, came_late, controlled, data_files, to_read, waiting
 from lakehouse.read.feed import Behind, Due, Taken
 from lakehouse.read.folders import is_below, ready, ready_pattern
 from lakehouse.read.plain import TEXTS, Scratch, pieces
-from lakehouse.read.scan import BLOCK, ORDINAL, URI, Unreadable, any_of, glob_escaped, is_the_files_fault
+from lakehouse.read.scan import BLOCK, ORDINAL, URI, Unreadable, array_of, glob_escaped, holds, is_the_files_fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -70,11 +70,10 @@ _FORMATS: dict[FileFormat, Format] = {
     "parquet": parquet,
     "avro": avro,
     "orc": orc,
-    "xml": xml,
     "text": text,
     "fixed_width": fixed_width,
 }
-"""Excel is not among them: a workbook is written as JSON before Spark sees it."""
+"""XML and Excel are not among them: they are written as JSON lines before Spark sees them."""
 
 
 @dataclass(frozen=True)
@@ -333,8 +332,8 @@ def _wrong_encoding(frame: DataFrame) -> set[str]:
     ]
     named = any("\ufffd" in name for name in texts)
     # of some formats the broken byte is still there
-    suspicious = [col(name).contains("\ufffd") | ~F.is_valid_utf8(col(name)) for name in texts]
-    found = frame.where(any_of([F.lit(named), *suspicious])).select(URI).distinct()
+    suspicious = holds(array_of(texts), lambda text: text.contains("\ufffd") | ~F.is_valid_utf8(text))
+    found = frame.where(suspicious | F.lit(named)).select(URI).distinct()
     paths = sorted(plain_path(row[URI], encoded=True) for row in found.collect())
     if not paths:
         return set()
@@ -385,9 +384,9 @@ def together(frames: Sequence[DataFrame]) -> DataFrame:
             types.setdefault(field.name.lower(), set()).add(field.dataType.simpleString())
     mixed = {name for name, kinds in types.items() if len(kinds) > 1}
     aligned = [
-        frame.select(
-            [col(name).cast("string").alias(name) if name.lower() in mixed else col(name) for name in frame.columns]
-        )
+        frame.withColumns({name: col(name).cast("string") for name in frame.columns if name.lower() in mixed})
+        if mixed
+        else frame
         for frame in frames
     ]
     return reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), aligned)

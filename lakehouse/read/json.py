@@ -74,7 +74,7 @@ def _parsed(lines: DataFrame) -> DataFrame:
     raw = F.when(F.col(CODE).isNotNull(), F.col(RAW)).alias(RAW)
     kept = [raw, F.col(CODE), message_of(F.col(CODE), _MESSAGES).alias(MESSAGE), *map(F.col, (URI, BLOCK, ORDINAL))]
     # names that differ by case cannot be fields of one struct, so the second spelling of each has a struct of its own
-    values: dict[str, list[Column]] = {}
+    values: dict[str, list[str]] = {}
     parsed = checked
     for index in range(max(map(len, spellings.values()), default=0)):
         layer = [names[index] for names in spellings.values() if len(names) > index]
@@ -82,10 +82,12 @@ def _parsed(lines: DataFrame) -> DataFrame:
         schema = ", ".join(f"{quoted(name)} string" for name in layer)
         parsed = parsed.withColumn(alias, F.from_json(_numbers_as_text(), schema, _LENIENT))
         for name in layer:
-            values.setdefault(name.lower(), []).append(_value(F.col(f"{alias}.{quoted(name)}")))
+            values.setdefault(name.lower(), []).append(_value(f"{alias}.{quoted(name)}"))
     # a value that is left out of a broken line must not be taken for a NULL of a good one
-    good = F.col(CODE).isNull()
-    columns = [F.when(good, F.coalesce(*values[lowered])).alias(names[0]) for lowered, names in spellings.items()]
+    columns = [
+        F.expr(f"CASE WHEN {CODE} IS NULL THEN coalesce({', '.join(values[lowered])}) END AS {quoted(names[0])}")
+        for lowered, names in spellings.items()
+    ]
     return parsed.select(*columns, *kept)
 
 
@@ -114,13 +116,15 @@ def _numbers_as_text() -> Column:
     return F.when(F.col(RAW).contains(_MARK), F.col(RAW)).otherwise(marked)
 
 
-def _value(parsed: Column) -> Column:
-    """A value with the marks taken off: its own, and those of numbers inside of an array or object."""
-    inner = F.regexp_replace(parsed, f'"{_MARK}([^"]*)"', "$1")
+def _value(parsed: str) -> str:
+    """A value with the marks taken off: its own, and those of numbers inside of an array or object; as SQL.
+
+    One expression for each of thousands of columns takes too long to make of smaller ones.
+    """
+    inner = f"""regexp_replace({parsed}, '"{_MARK}([^"]*)"', '$1')"""
     return (
-        F.when(parsed.startswith(_MARK), F.substring(parsed, len(_MARK) + 1, 2**31 - 1))
-        .when(parsed.rlike(r"^[\[{]"), inner)
-        .otherwise(parsed)
+        f"CASE WHEN startswith({parsed}, '{_MARK}') THEN substring({parsed}, {len(_MARK) + 1})"
+        f" WHEN left({parsed}, 1) IN ('[', '{{') THEN {inner} ELSE {parsed} END"
     )
 
 

@@ -132,7 +132,7 @@ def bounded(file: IO[bytes]) -> Iterator[bytes]:
             yield chunk
 
 
-def encoding_of(path: str, declared: Encoding, *, is_xml: bool) -> str:
+def encoding_of(path: str, declared: Encoding, *, is_xml: bool = False) -> str:
     """Python's name for the encoding of a text: what its first bytes say, else what XML declares, else the source.
 
     Raises:

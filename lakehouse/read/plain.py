@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from lakehouse.errors import FileUnreadableError
 from lakehouse.lake.batch import BadFile
 from lakehouse.lake.storage import local, plain_path
-from lakehouse.read import excel
+from lakehouse.read import excel, xml
 from lakehouse.read.json_values import values
 from lakehouse.read.packed import BROKEN, bounded, chunks, encoding_of, packing, texts
 from lakehouse.read.scan import Unreadable
@@ -41,7 +41,7 @@ _ENDINGS: dict[str, FileFormat] = {
     ".xlsx": "excel",
 }
 
-TEXTS = ("csv", "json", "xml", "text", "fixed_width")
+TEXTS = ("csv", "json", "text", "fixed_width")
 """What is written in characters."""
 
 _MOST_MEMBERS = 10_000
@@ -184,6 +184,10 @@ def _piece(path: str, name: str, source: FilesSource, scratch: Scratch) -> Piece
         raise Unreadable(message, "FILE_FORMAT")
     if form == "excel":
         return Piece("json", scratch.write(_workbook(_only_here(path), source), ".json"), name)
+    if form == "xml" and source.xml:
+        encoding = encoding_of(_only_here(path), source.encoding, is_xml=True)
+        lines = (f"{line}\n".encode() for line in xml.objects(path, encoding, source.xml))
+        return Piece("json", scratch.write(lines, ".json"), name)
     if form not in TEXTS:
         return Piece(form, scratch.write(chunks(path), _ending(_unpacked(path))) if packing(path) else path, name)
     return Piece(form, _in_utf8(path, form, source, scratch), name)
@@ -197,15 +201,13 @@ def _in_utf8(path: str, form: FileFormat, source: FilesSource, scratch: Scratch)
         if source.encoding != "UTF-8" or is_cut or skipped:
             _only_here(path)
         return path
-    encoding = encoding_of(path, source.encoding, is_xml=form == "xml")
+    encoding = encoding_of(path, source.encoding)
     is_utf8 = encoding in ("utf-8", "utf-8-sig", "ascii")
     if is_utf8 and not skipped and not is_cut:
         return path
     text = (
         _without_lines(texts(path, encoding), skipped, source.csv.line_separator) if skipped else texts(path, encoding)
     )
-    if form == "xml":
-        text = _undeclared(text)
     plain = path
     if not is_utf8 or skipped or packing(path):
         plain = scratch.write((part.encode() for part in text), f".{form}")
@@ -234,12 +236,6 @@ def _lines(path: str) -> Iterator[bytes]:
         with place.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             for value in values(data):
                 yield value + b"\n"
-
-
-def _undeclared(text: Iterator[str]) -> Iterator[str]:
-    """XML that does not declare its encoding: it has another one now."""
-    yield re.sub(r"""^(\s*<\?xml[^>]*?)\sencoding\s*=\s*("[^"]*"|'[^']*')""", r"\1", next(text, ""))
-    yield from text
 
 
 def _without_lines(text: Iterator[str], count: int, separator: str | None) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from lakehouse.lake.batch import CODE, MESSAGE, RAW, SOURCE
-from lakehouse.lake.frame import materialise
+from lakehouse.lake.frame import materialise, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -49,9 +49,14 @@ def glob_escaped(path: str) -> str:
     return re.sub(r"([\\*?\[\]{}])", r"\\\1", path)
 
 
-def any_of(conditions: Sequence[Column]) -> Column:
-    """Whether one of some conditions is true: a chain of thousands of ORs would be deeper than Spark can follow."""
-    return F.greatest(F.lit(False), F.lit(False), *conditions)
+def array_of(names: Sequence[str]) -> Column:
+    """The values of columns of text, as one array: an expression for each of thousands takes too long to make."""
+    return F.expr(f"array({', '.join(map(quoted, names))})")
+
+
+def holds(values: Column, condition: Callable[[Column], Column]) -> Column:
+    """Whether a value of an array is what is asked for; one that is NULL is not."""
+    return F.coalesce(F.exists(values, condition), F.lit(False))
 
 
 def message_of(code: Column, messages: Mapping[str, str]) -> Column:

@@ -1,134 +1,105 @@
-"""XML: the elements of one name, their attributes and children as text."""
+"""XML: each element of one name as a JSON object, with its attributes and children as text."""
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NoReturn
 from xml.parsers import expat
 
-from pyspark.sql import functions as F
-from pyspark.sql.types import StringType, StructField, StructType
-
-from lakehouse.lake.batch import CODE, MESSAGE, RAW, BadFile
-from lakehouse.lake.frame import col, materialise
-from lakehouse.lake.storage import local, plain_path
-from lakehouse.read.packed import chunks
-from lakehouse.read.scan import URI, Unreadable, glob_escaped, is_the_files_fault, place, usable
+from lakehouse.read.packed import texts
+from lakehouse.read.scan import Unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
-    from pyspark.sql import DataFrame, SparkSession
-
-    from lakehouse.read.scan import Groups
-    from lakehouse.spec.files import FilesSource
-
-_NOTHING = "__nothing"
-"""A column beside that of the broken records where no record has any: Spark refuses to read that one alone."""
+    from lakehouse.spec.files import XmlOptions
 
 _DEEPEST = 100
-"""A type within a type for each: a few thousand of them end the JVM."""
+_TEXT, _ATTRIBUTE = "_VALUE", "_"
+"""Spark's own names: of the text beside children or attributes, and before the name of an attribute."""
 
 
-def groups(spark: SparkSession, paths: Sequence[str], source: FilesSource) -> Groups:
-    """All files together; before Spark reads them, each is proved to be XML, and its records are counted.
+@dataclass
+class _Element:
+    """An element while it is open: its attributes and children by name, and its text."""
 
-    Spark's reader ends without a word where a file was cut between two records, and takes the rest of a file for one
-    record where it is broken.
-    """
-    counts: dict[str, int] = {}
-    bad: list[BadFile] = []
-    for path in paths:
-        try:
-            counts[path] = _records(path, _tag(source)) if local(path) else -1
-        except Unreadable as error:
-            bad.append(BadFile(path, error.code, str(error)))
-    return [(list(counts), partial(_scan, spark, _tag(source), counts))] if counts else [], bad
+    parts: dict[str, list[Any]] = field(default_factory=dict)
+    text: list[str] = field(default_factory=list)
 
-
-def _tag(source: FilesSource) -> str:
-    if source.xml is None:
-        raise AssertionError
-    return source.xml.row_tag
+    def value(self) -> Any:
+        """Its text alone, where it has no parts; else an object, in which what comes several times is an array."""
+        text = "".join(self.text)
+        if not self.parts:
+            return text
+        if text.strip():
+            self.parts.setdefault(_TEXT, []).append(text)
+        return {name: found[0] if len(found) == 1 else found for name, found in self.parts.items()}
 
 
-def _scan(spark: SparkSession, tag: str, counts: Mapping[str, int], paths: Sequence[str]) -> DataFrame:
-    """The records; each file's are as many as it holds."""
-    rows = _values(spark, tag, paths)
-    usable([name for name in rows.columns if name not in (RAW, _NOTHING)])
-    missing = [F.lit(None).cast("string").alias(name) for name in (CODE, MESSAGE)]
-    rows = materialise(rows.select("*", *missing, *place())).drop(_NOTHING)
-    counted = rows.groupBy(URI).agg(F.count("*").alias("all"), F.count(RAW).alias("broken")).collect()
-    found = {plain_path(row[URI], encoded=True): row for row in counted}
-    for path in paths:
-        read, broken = (found[path]["all"], found[path]["broken"]) if path in found else (0, 0)
-        if broken or counts[path] not in (-1, read):
-            told = "" if counts[path] == -1 else f"of its {counts[path]:,} records "
-            message = f"{told}{read - broken:,} could be read before Spark's reader took the rest for a broken one"
-            raise Unreadable(message)
-    return rows
-
-
-def _values(spark: SparkSession, tag: str, paths: Sequence[str]) -> DataFrame:
-    """The records' values: one that has parts (children, attributes, more than one of its name) as JSON."""
-    options = {"rowTag": tag, "inferSchema": "false", "ignoreSurroundingSpaces": "false"}
-    reader = spark.read.format("xml").options(columnNameOfCorruptRecord=RAW, mode="PERMISSIVE", **options)
-    files = [glob_escaped(path) for path in paths]
-    fields = [field for field in reader.load(files).schema.fields if field.name != RAW]
-    fields = fields or [StructField(_NOTHING, StringType())]
-    rows = reader.schema(StructType([*fields, StructField(RAW, StringType())])).load(files)
-    return rows.select(
-        *[
-            (col(field.name) if isinstance(field.dataType, StringType) else F.to_json(col(field.name))).alias(
-                field.name
-            )
-            for field in fields
-        ],
-        RAW,
-    )
-
-
-def columns(spark: SparkSession, paths: Sequence[str], source: FilesSource) -> dict[str, str]:
-    """The columns that the records of the files name, all text; none where one of the files cannot be read."""
-    try:
-        rows = _values(spark, _tag(source), paths)
-        return dict.fromkeys([name for name in rows.columns if name not in (RAW, _NOTHING)], "string")
-    except Exception as error:
-        if not is_the_files_fault(error):
-            raise
-        return {}
-
-
-def _records(path: str, tag: str) -> int:
-    """How many records a file holds.
+def objects(path: str, encoding: str, options: XmlOptions) -> Iterator[str]:
+    """The records of a file of this machine, each as one JSON object on one line.
 
     Raises:
-        Unreadable: it is not well-formed.
+        Unreadable: it is not well-formed, goes too deep, or defines entities of its own.
     """
-    parser = expat.ParserCreate()
-    count, depth = 0, 0
-
-    def begin(name: str, attributes: object) -> None:
-        nonlocal count, depth
-        del attributes
-        if depth or name == tag:
-            count += not depth
-            depth += 1
-        if depth > _DEEPEST:
-            message = f"a record has elements within elements to a depth of more than {_DEEPEST}"
-            raise Unreadable(message)
-
-    def end(name: str) -> None:
-        nonlocal depth
-        del name
-        depth -= bool(depth)
-
-    parser.StartElementHandler, parser.EndElementHandler = begin, end
+    rows = _Rows(options.row_tag)
     try:
-        for chunk in chunks(path):
-            parser.Parse(chunk, False)  # noqa: FBT003 -- Python's own
-        parser.Parse(b"", True)  # noqa: FBT003 -- Python's own
+        for text in texts(path, encoding):
+            rows.parser.Parse(text.encode(), False)  # noqa: FBT003 -- Python's own
+            yield from rows.taken()
+        rows.parser.Parse(b"", True)  # noqa: FBT003 -- Python's own
+        yield from rows.taken()
     except expat.ExpatError as error:
         message = f"it is not well-formed: {error}"
         raise Unreadable(message) from None
-    return count
+
+
+class _Rows:
+    """What the parser tells of a file, put together to records."""
+
+    def __init__(self, tag: str) -> None:
+        """Of the elements of this name, but for those within another of it."""
+        self._tag = tag
+        self._open: list[_Element] = []
+        self._done: list[str] = []
+        # what a file declares of its encoding is no longer so
+        self.parser = expat.ParserCreate("utf-8")
+        self.parser.buffer_text = True
+        self.parser.StartElementHandler = self._begin
+        self.parser.EndElementHandler = self._end
+        self.parser.CharacterDataHandler = self._text
+        # one that is declared can be a bomb or another file, and one that is not would be left out without a word
+        self.parser.EntityDeclHandler = _refused
+        self.parser.SkippedEntityHandler = _refused
+
+    def taken(self) -> Iterator[str]:
+        """The records that are complete."""
+        yield from self._done
+        self._done.clear()
+
+    def _begin(self, name: str, attributes: Mapping[str, str]) -> None:
+        if self._open or name == self._tag:
+            self._open.append(_Element({_ATTRIBUTE + key: [value] for key, value in attributes.items()}))
+        if len(self._open) > _DEEPEST:
+            message = f"a record has elements within elements to a depth of more than {_DEEPEST}"
+            raise Unreadable(message)
+
+    def _end(self, name: str) -> None:
+        if not self._open:
+            return
+        value = self._open.pop().value()
+        if self._open:
+            self._open[-1].parts.setdefault(name, []).append(value)
+        else:
+            row = value if isinstance(value, dict) else {_TEXT: value} if value.strip() else {}
+            self._done.append(json.dumps(row, ensure_ascii=False))
+
+    def _text(self, text: str) -> None:
+        if self._open:
+            self._open[-1].text.append(text)
+
+
+def _refused(name: str, *_: Any) -> NoReturn:
+    message = f"it has an entity of its own, &{name};"
+    raise Unreadable(message)

@@ -8,6 +8,7 @@ snapshot changes what was so until the next one that was applied, so the state o
 from __future__ import annotations
 
 import functools
+import re
 from dataclasses import replace
 from functools import reduce
 from typing import TYPE_CHECKING
@@ -53,6 +54,9 @@ if TYPE_CHECKING:
     from lakehouse.write.commit import Plan
 
 _AT = "__snapshot"
+_MEMBER = r"(?i)(\.zip)!/.*$"
+_IN_FOLDER = r"(?i)/[^/]*(\.zip!/.*)?$"
+"""Which file of a zip, and which file of a folder, that in a zip too."""
 
 
 def plan(batch: DataFrame, spec: SnapshotWrite, target: Table, identity: Identity, about: str) -> Plan:
@@ -97,7 +101,7 @@ def _snapshot(batch: DataFrame, spec: SnapshotWrite) -> Column:
         message = f"{spec.table}: snapshot_by: {spec.snapshot_by} needs the column {SOURCE}, which the rows do not have"
         raise KeyMissingError(message, hint="let transform() carry _source along, or name a column")
     file = F.col(f"{SOURCE}.file")
-    return file if spec.snapshot_by == "file" else F.regexp_replace(file, "/[^/]*$", "")
+    return file if spec.snapshot_by == "file" else F.regexp_replace(file, _IN_FOLDER, "")
 
 
 def _applied(known: DataFrame | None, kind: str) -> DataFrame | None:
@@ -152,6 +156,9 @@ def _empty(batch: DataFrame, spec: SnapshotWrite, identity: Identity) -> list[st
     if spec.snapshot_by == "folder":
         files = [file.rsplit("/", 1)[0] for file in files]
     came = {row[_AT] for row in batch.select(_AT).distinct().collect()} if files else set()
+    if spec.snapshot_by == "file":
+        # each file of a zip is a snapshot, and the zip is none unless nothing was in it
+        came = {re.sub(_MEMBER, r"\1", str(file)) for file in came}
     return sorted(set(files) - came)
 
 

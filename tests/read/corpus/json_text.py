@@ -134,6 +134,6 @@ def documents() -> list[Case]:
 
 
 def wide() -> list[Case]:
-    """Of 5,000 names."""
-    row = "{" + ",".join(f'"c{number}":{number}.50' for number in range(5000)) + "}"
+    """Of 2,000 names."""
+    row = "{" + ",".join(f'"c{number}":{number}.50' for number in range(2000)) + "}"
     return [Case("wide.json", f"{row}\n{row[:-1]}\n{row}\n".encode(), 2, BAD)]
