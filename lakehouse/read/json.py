@@ -36,10 +36,10 @@ _PAIR = r"(?i)\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}"
 
 _CORRUPT = "__corrupt"
 _PARSING = {"allowUnquotedControlChars": "true", "columnNameOfCorruptRecord": _CORRUPT}
-"""As lenient as the functions that look for names are; else a tab in a string would make every value of its line NULL."""
+"""As lenient as the functions that look for names; else a tab in a string would make every value of its line NULL."""
 
 _MESSAGES = {
-    "MALFORMED_JSON": "the line is not one JSON object, or beyond the parser: 1,000 levels, a text of 20,000,000 characters",
+    "MALFORMED_JSON": "the line is not one JSON object, or too much: 1,000 levels, a text of 20,000,000 characters",
     "LONE_SURROGATE": "the line escapes one half of a character",
     "DUPLICATE_JSON_KEY": "a name stands twice in the object, or twice but for case",
     "RESERVED_NAME": "a name is empty, or reserved",
