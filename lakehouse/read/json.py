@@ -34,11 +34,12 @@ _NO_SINGLE_QUOTE = r"""^(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"|[^"']++)*+$"""
 _HALF = r"(?i)\\ud[89a-f]"
 _PAIR = r"(?i)\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}"
 
-_LENIENT = {"allowUnquotedControlChars": "true"}
-"""As the functions that look for names are; else a tab in a string would make every value of its line NULL."""
+_CORRUPT = "__corrupt"
+_PARSING = {"allowUnquotedControlChars": "true", "columnNameOfCorruptRecord": _CORRUPT}
+"""As lenient as the functions that look for names; else a tab in a string would make every value of its line NULL."""
 
 _MESSAGES = {
-    "MALFORMED_JSON": "the line is not one JSON object",
+    "MALFORMED_JSON": "the line is not one JSON object, or too much: 1,000 levels, a text of 20,000,000 characters",
     "LONE_SURROGATE": "the line escapes one half of a character",
     "DUPLICATE_JSON_KEY": "a name stands twice in the object, or twice but for case",
     "RESERVED_NAME": "a name is empty, or reserved",
@@ -79,10 +80,14 @@ def _parsed(lines: DataFrame) -> DataFrame:
     for index in range(max(map(len, spellings.values()), default=0)):
         layer = [names[index] for names in spellings.values() if len(names) > index]
         alias = f"__parsed{index}"
-        schema = ", ".join(f"{quoted(name)} string" for name in layer)
-        parsed = parsed.withColumn(alias, F.from_json(_numbers_as_text(), schema, _LENIENT))
+        schema = ", ".join(f"{quoted(name)} string" for name in [*layer, _CORRUPT])
+        parsed = parsed.withColumn(alias, F.from_json(_numbers_as_text(), schema, _PARSING))
         for name in layer:
             values.setdefault(name.lower(), []).append(_value(f"{alias}.{quoted(name)}"))
+    if spellings:
+        # what the functions that look for names pass over may still be too much for the parser
+        is_too_much = F.when(F.col(f"__parsed0.{_CORRUPT}").isNotNull(), "MALFORMED_JSON")
+        parsed = parsed.withColumn(CODE, F.coalesce(CODE, is_too_much))
     # a value that is left out of a broken line must not be taken for a NULL of a good one
     columns = [
         F.expr(f"CASE WHEN {CODE} IS NULL THEN coalesce({', '.join(values[lowered])}) END AS {quoted(names[0])}")

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from lakehouse.errors import FileUnreadableError
+from lakehouse.errors import FileUnreadableError, StorageError
 from lakehouse.lake.batch import BadFile
+from lakehouse.lake.faults import known
 from lakehouse.lake.storage import local, plain_path
 from lakehouse.read import excel, xml
 from lakehouse.read.json_values import values
@@ -69,15 +70,21 @@ class Scratch:
 
         Raises:
             FileUnreadableError: Spark runs on other machines, which do not see what is written here.
+            StorageError: there is no room for it.
         """
         if not str(self._spark.conf.get("spark.master", "")).startswith("local"):
             message = "a file would have to be unpacked or written as UTF-8 first, where Spark's other machines see it"
             raise FileUnreadableError(message, hint="deliver it as UTF-8, plain or as .gz, .bz2 or .zst")
         self._made += 1
         path = self._folder / f"{self._made}{ending}"
-        with path.open("wb") as file:
-            for chunk in data:
-                file.write(chunk)
+        try:
+            with path.open("wb") as file:
+                for chunk in data:
+                    file.write(chunk)
+        except OSError as error:
+            # of the disk: what reading raises is told as Unreadable
+            message = f"{path} cannot be written: {error}"
+            raise known(error) or StorageError(message) from error
         return str(path)
 
 
@@ -189,7 +196,9 @@ def _piece(path: str, name: str, source: FilesSource, scratch: Scratch) -> Piece
         lines = (f"{line}\n".encode() for line in xml.objects(path, encoding, source.xml))
         return Piece("json", scratch.write(lines, ".json"), name)
     if form not in TEXTS:
-        return Piece(form, scratch.write(chunks(path), _ending(_unpacked(path))) if packing(path) else path, name)
+        return Piece(
+            form, scratch.write(chunks(_only_here(path)), _ending(_unpacked(path))) if packing(path) else path, name
+        )
     return Piece(form, _in_utf8(path, form, source, scratch), name)
 
 
@@ -232,7 +241,7 @@ def _workbook(path: str, source: FilesSource) -> Iterator[bytes]:
 def _lines(path: str) -> Iterator[bytes]:
     """The values of a JSON text, each on a line."""
     place = Path(plain_path(path, encoded=False))
-    if place.stat().st_size:
+    if place.exists() and place.stat().st_size:
         with place.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             for value in values(data):
                 yield value + b"\n"

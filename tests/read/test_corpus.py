@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -20,7 +21,7 @@ from tests.read.corpus import binary, csv_text, documents, json_text, packed
 from tests.read.corpus.case import PEERS, Case
 
 
-@dataclass(frozen=True)
+@dataclass
 class Batch:
     """Cases that are read together, and how."""
 
@@ -28,7 +29,7 @@ class Batch:
     options: dict[str, Any]
     peer: str = ""
 
-    @property
+    @cached_property
     def cases(self) -> list[Case]:
         return [case for family in self.families for case in family()]
 

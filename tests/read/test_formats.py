@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from lakehouse.errors import FileUnreadableError
+from lakehouse.errors import FileUnreadableError, StorageError
 from lakehouse.lake.storage import FileEntry, list_files
 from lakehouse.read.files import columns_of_files
 from lakehouse.read.json_values import values
@@ -44,13 +44,14 @@ def test_each_file_is_read_as_what_it_is(read: Read, spark: SparkSession, tmp_pa
     found = read(FILES, xml=options["xml"], json=options["json_"])
     assert found.good == {
         "a.zip!/in/a.csv": [{"id": "1", "n": "a"}],
-        "a.zip!/b.xml": [{"_id": "1", "n": " x ", "i": '[{"_q":"2","_VALUE":"a"},""]'}],
+        "a.zip!/b.xml": [{"n": " x ", "i": '[{"_q":"2","_VALUE":"a"},""]'}],
         "c.xlsx": [{"id": "3", "n": "0.5"}],
         "d.avro": [{"id": "4", "z": 1.5}],
         "e.avro": [{"id": "5"}],
         "g.json.gz": [{"id": "6.50", "n": "é"}],
     }
     assert (found.bad, found.files) == ({}, {"f.json.bz2.gz": "FILE_FORMAT"})
+    assert "_id" in found.frame.columns
     folder = next(tmp_path.iterdir())
     source = FilesSource.model_validate({"kind": "files", "path": str(folder), **OPTIONS})
     told = columns_of_files(spark, list_files(spark, str(folder), "*"), source)
@@ -86,6 +87,13 @@ def test_what_spark_can_read_is_left_where_it_lies(spark: SparkSession, tmp_path
     found, bad = pieces(files, FilesSource(kind="files", path="x"), Scratch(spark, tmp_path))
     assert ([piece.path for piece in found], bad) == ([file.path for file in files], [])
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv.gz"]
+
+
+def test_a_full_disk_is_no_fault_of_the_file(spark: SparkSession, tmp_path: Path) -> None:
+    (tmp_path / "a.zip").write_bytes(zipped(("a.csv", b"id\n1\n")))
+    files = list_files(spark, str(tmp_path), "*")
+    with pytest.raises(StorageError, match="cannot be written"):
+        pieces(files, FilesSource(kind="files", path="x"), Scratch(spark, tmp_path / "no folder"))
 
 
 def test_where_a_text_is_wrong_is_told(tmp_path: Path) -> None:
