@@ -236,7 +236,9 @@ def _intact(
                 message = f"its {name} is {found}, and its control file says {wanted}"
                 bad.append(BadFile(file.path, "FILE_CHECKSUM", message))
                 break
-    wrong = {file.file for file in bad}
+    # of no byte, and said to be of no record: there is nothing of it to read
+    nothing = {file.path for file in files if file.bytes == 0 and says.get(file.path, Control()).records == 0}
+    wrong = nothing | {file.file for file in bad}
     return [file for file in files if file.path not in wrong], tuple(bad)
 
 

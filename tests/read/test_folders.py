@@ -145,16 +145,18 @@ def test_a_file_is_read_once_it_has_its_control_file_and_held_to_it(workshop) ->
         "none.ctl": "1",
         "bare.csv.ctl": "1",
         "two.ctl": "",
+        "empty.ctl": "0",
     }
     for name in ("named", "bare", "sha", "md5", "short", "torn", "odd", "waits", "two"):
         workshop.land(f"orders/{name}.csv", "id\n1\n")
     workshop.land("orders/two.json", "{}")
+    workshop.land("orders/empty.csv", "")
     assert workshop.run("x").batches == 0
     for name, text in controls.items():
         workshop.land(f"orders/{name}", text)
     work = prepare("x", root=workshop.project, lake=str(workshop.folder), params={"landing": str(workshop.landing)})
     plan = "\n".join(planned(work, spark=workshop.spark))
-    assert "10 new files" in plan
+    assert "11 new files" in plan
     assert f"1 wait for .ctl, such as {workshop.landing}/orders/waits.csv" in plan
     rows = workshop.run("x").rows
     assert (rows.read, rows.accepted, rows.quarantined) == (10, 4, 6)
@@ -179,13 +181,12 @@ def test_a_folder_is_read_once_its_marker_is_there(workshop) -> None:
     workshop.job("x", JOB.format(said="ready_by: _SUCCESS, partition_columns: [day]"))
     workshop.land("orders/day=1, {a}/x/a.csv", "id\n1\n")
     assert workshop.run("x").batches == 0
-    for name in ("day=1, {a}/_SUCCESS", "day=2/b [1].csv", "day=2/_SUCCESS", "day=3/c.csv"):
-        workshop.land(f"orders/{name}", "id\n1\n" if name.endswith("csv") else "")
-    assert workshop.run("x").rows.accepted == 2
-    workshop.land("orders/_SUCCESS", "")
+    workshop.land("orders/day=1, {a}/_SUCCESS", "")
     assert workshop.run("x").rows.accepted == 1
-    assert workshop.run("x").batches == 0
-    assert workshop.rows("bronze.orders", "id", "day") == [("1", "1, {a}"), ("1", "2"), ("1", "3")]
+    for name in ("day=2, {b}/b [1].csv", "day=2, {b}/_SUCCESS", "day=3/c.csv"):
+        workshop.land(f"orders/{name}", "id\n1\n" if name.endswith("csv") else "")
+    assert workshop.run("x").rows.accepted == 1
+    assert workshop.rows("bronze.orders", "id", "day") == [("1", "1, {a}"), ("1", "2, {b}")]
 
 
 def test_the_topmost_markers_count_and_hidden_folders_do_not(tmp_path) -> None:
@@ -194,6 +195,8 @@ def test_the_topmost_markers_count_and_hidden_folders_do_not(tmp_path) -> None:
         (tmp_path / name).touch()
     assert ready(str(tmp_path), "_SUCCESS") == [f"{tmp_path}/a", f"{tmp_path}/c/d"]
     assert ready_pattern(str(tmp_path), "_SUCCESS") == f"{tmp_path}/{{a,c/d}}"
+    (tmp_path / "_SUCCESS").touch()
+    assert ready_pattern(str(tmp_path), "_SUCCESS") == str(tmp_path)
     with pytest.raises(ConfigError, match="folders of this machine"):
         ready("s3a://bucket/x", "_SUCCESS")
 
