@@ -11,6 +11,8 @@ from pyspark.sql.types import BinaryType, DateType, IntegralType, StringType
 from lakehouse.spec.time_pattern import EPOCHS, time_pattern
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pyspark.sql import Column
     from pyspark.sql.types import DataType
 
@@ -56,24 +58,40 @@ def number(text: Column, want: DataType, declared: Declared) -> Column:
 def _whole(text: Column) -> Column:
     """An integer that is written as any number may be, digit by digit; NULL where it has a fraction."""
     sign, whole, fraction, exponent = (F.regexp_extract(text, _NUMBER, group) for group in (1, 2, 3, 4))
-    digits = F.concat(whole, fraction)
     point = F.length(whole) + F.coalesce(exponent.try_cast("int"), F.lit(0))
-    # more zeros than any integer has are as good as all of them
-    length = F.greatest(F.lit(0), F.least(point, F.length(digits) + 50))
-    before, after = F.rpad(digits, length, "0"), digits.substr(length + 1, F.length(digits))
+    parts = F.struct(sign.alias("sign"), F.concat(whole, fraction).alias("digits"), point.alias("point"))
+
+    def written(part: Column) -> Column:
+        digits = part["digits"]
+        # more zeros than any integer has are as good as all of them
+        length = F.greatest(F.lit(0), F.least(part["point"], F.length(digits) + 50))
+        before = F.rpad(digits, length, "0")
+        is_whole = digits.substr(length + 1, F.length(digits)).rlike("^0*$")
+        return F.when(is_whole, F.concat(part["sign"], F.when(length == 0, "0").otherwise(before)))
+
     is_number = text.rlike(_NUMBER) & text.rlike(r"^[^eE]*\d")
-    written = F.when(is_number & after.rlike("^0*$"), F.concat(sign, F.when(before == "", "0").otherwise(before)))
-    return F.when(text.rlike(r"^[+-]?\d+$"), text).otherwise(written)
+    return F.when(text.rlike(r"^[+-]?\d+$"), text).when(is_number, _once(parts, written))
+
+
+def _once(value: Column, made: Callable[[Column], Column]) -> Column:
+    """What is made of a value, which is computed once however often it is used there."""
+    return F.element_at(F.transform(F.array(value), made), 1)
 
 
 def moment(text: Column, want: DataType, declared: Declared) -> Column:
     """The date or time that the first format which reads the text makes of it; NULL where none does."""
-    found = F.coalesce(*[_by_format(text, form, declared) for form in declared.formats])
-    # what Spark can hold and nobody else can read: an offset may lead there, or a number that is no time
-    found = F.when(F.year(found).between(1, 9999), found)
-    if isinstance(want, DateType):
-        return F.when(F.date_trunc("day", found) == found, found.cast("date"))
-    return found.cast(want.simpleString())
+
+    def as_wanted(found: Column) -> Column:
+        # what Spark can hold and nobody else can read: an offset may lead there, or a number that is no time
+        is_time = F.year(found).between(1, 9999)
+        if isinstance(want, DateType):
+            return F.when(is_time & (F.date_trunc("day", found) == found), found.cast("date"))
+        return F.when(is_time, found.cast(want.simpleString()))
+
+    def read(text: Column) -> Column:
+        return _once(F.coalesce(*[_by_format(text, form, declared) for form in declared.formats]), as_wanted)
+
+    return _once(text, read)
 
 
 def _by_format(text: Column, form: str, declared: Declared) -> Column:
@@ -111,8 +129,16 @@ def in_zone(wall: Column, declared: Declared) -> Column:
     if zone is None:
         return wall
     day = F.expr(_DAY)
-    tried = [F.to_utc_timestamp(wall - day, zone) + day, F.to_utc_timestamp(wall + day, zone) - day]
-    first, second = [F.when(F.from_utc_timestamp(moment, zone) == wall, moment) for moment in tried]
-    choice = {"earlier": F.least(first, second), "later": F.greatest(first, second)}
-    # least and greatest pass over NULL
-    return choice.get(declared.ambiguous, F.when(F.coalesce(first == second, F.lit(True)), choice["earlier"]))
+
+    def shown(wall: Column) -> Column:
+        tried = [F.to_utc_timestamp(wall - day, zone) + day, F.to_utc_timestamp(wall + day, zone) - day]
+        moments = [_once(one, lambda at: F.when(F.from_utc_timestamp(at, zone) == wall, at)) for one in tried]
+        return _once(F.array(*moments), chosen)
+
+    def chosen(moments: Column) -> Column:
+        # both pass over NULL
+        earlier, later = F.array_min(moments), F.array_max(moments)
+        choice = {"earlier": earlier, "later": later}
+        return choice.get(declared.ambiguous, F.when(earlier == later, earlier))
+
+    return _once(wall, shown)
