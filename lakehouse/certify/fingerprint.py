@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from lakehouse.lake.place import Lake
     from lakehouse.lake.table import Table
 
-_OF_A_RUN = {"run_id", "ingested_at", "quarantined_at", "stream", "_source.run_id", "_source.ingested_at"}
-"""Columns of this library's own that say which run made a row, and when: no two runs agree in them."""
-_OF_A_BATCH = (
-    *("batch", "read", "accepted", "quarantined", "dropped", "produced", "inserted", "updated", "deleted"),
-    *("unchanged", "superseded", "duplicates", "rejected", "filtered", "rows_added", "rows_removed"),
-)
-_OF_QUALITY = ("batch", "table", "status", "contract", "version", "rule", "judged", "broken")
+_OF_A_RUN = {"run_id", "ingested_at", "quarantined_at", "stream", "batch", "_source.run_id", "_source.ingested_at"}
+"""Columns of this library's own that say which run and batch made a row, and when: no two runs agree in them."""
+
+_OF_ALL_BATCHES = ("read", "accepted", "quarantined", "dropped", "produced", "rows_added - rows_removed")
+"""What is the same however records are cut into batches: after some kills Spark puts two batches into one."""
+
+_OF_QUALITY = ("table", "status", "contract", "rule")
 
 
 @dataclass(frozen=True)
@@ -66,12 +66,14 @@ def fingerprints(
     if exists(spark, lake.ledger):
         found[lake.ledger.name] = _of(_batches(spark, lake.ledger), ())
     if exists(spark, lake.quality):
-        found[lake.quality.name] = _of(read_table(spark, lake.quality).select(*_OF_QUALITY), ())
+        told = read_table(spark, lake.quality).groupBy(*_OF_QUALITY)
+        found[lake.quality.name] = _of(told.agg(F.sum("judged").alias("judged"), F.sum("broken").alias("broken")), ())
     return found
 
 
 def _batches(spark: SparkSession, ledger: Table) -> DataFrame:
-    return read_table(spark, ledger).where("event = 'batch'").select(*_OF_A_BATCH)
+    told = read_table(spark, ledger).where("event = 'batch'")
+    return told.agg(*[F.expr(f"sum({one}) AS `{one}`") for one in _OF_ALL_BATCHES])
 
 
 def _of(frame: DataFrame, without: Collection[str]) -> Fingerprint:
