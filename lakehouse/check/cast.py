@@ -90,8 +90,9 @@ def _of_text(text: Column, want: DataType, declared: Declared) -> tuple[Column, 
     cast = text.try_cast(declared.type)
     kept = cast.isNotNull() & _nothing_lost(text, cast, want)
     if declared.time_zone:
-        cast = F.when(written.has_offset(text), cast).otherwise(written.in_zone(cast, declared))
-        kept = kept & cast.isNotNull()
+        told = F.when(kept, cast)
+        cast = F.when(written.has_offset(text), told).otherwise(written.in_zone(told, declared))
+        return cast, cast.isNotNull()
     return cast, kept
 
 
