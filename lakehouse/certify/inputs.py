@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from lakehouse.runtime.workplace import Workplace
     from lakehouse.spec.job import Job
-    from lakehouse.spec.source import TableSource
 
 _OFFSETS = ("starting_offsets", "ending_offsets")
 _BATCHES = 3
@@ -66,7 +65,9 @@ def inputs(work: Workplace, scratch: Path, *, given: Path | None, size: int) -> 
         elif isinstance(source, KafkaSource):
             sources[name] = _newest(work, name, source, size)
         else:
-            tables[source.table] = _table(work, source)
+            tables[source.table] = _table(work, source.table)
+    # what the contract's rules look into
+    tables |= {name: _table(work, name) for name in work.job.references if name not in tables}
     return Inputs(sources, folders, tables)
 
 
@@ -75,7 +76,7 @@ def _copy(folder: Path | None, place: Path, source: FilesSource, size: int) -> N
     if folder is None or not folder.is_dir():
         message = f"{source.path} is no folder of this machine"
         raise ConfigError(message, hint="give a folder of files by --input")
-    found = [file for file in folder.rglob(source.listed) if file.is_file() and file.name[0] not in "._"]
+    found = [file for file in folder.rglob(source.listed) if file.is_file() and not _is_hidden(file, folder)]
     newest = sorted(found, key=lambda file: file.stat().st_mtime_ns)[-size:]
     if not newest:
         message = f"{folder} holds no file that matches {source.listed}"
@@ -84,6 +85,10 @@ def _copy(folder: Path | None, place: Path, source: FilesSource, size: int) -> N
         copy = place / file.relative_to(folder)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(file, copy)
+
+
+def _is_hidden(file: Path, folder: Path) -> bool:
+    return any(part.startswith(("_", ".")) for part in file.relative_to(folder).parts)
 
 
 def _beside(folder: Path, files: Sequence[Path], source: FilesSource) -> Iterator[Path]:
@@ -125,8 +130,8 @@ def applied(job: Job, sources: Mapping[str, Mapping[str, Any]]) -> Job:
     return job.model_copy(update={"sources": changed})
 
 
-def _table(work: Workplace, source: TableSource) -> Path:
-    table = work.lake.table(source.table)
+def _table(work: Workplace, name: str) -> Path:
+    table = work.lake.table(name)
     place = local(table.path)
     if place is None or not (place / "_delta_log").is_dir():
         message = f"{table.name} is no table in a folder of this machine"

@@ -97,7 +97,7 @@ class Checkpoint:
         write_text(spark, f"{self.path}/archived", str(batch))
 
     def grown(self, spark: SparkSession) -> dict[str, int]:
-        """The files that changed after Spark noted them and before they were read: path to the time that was read."""
+        """Files that were read, and not as Spark noted them or not noted by it: path to the time that was read."""
         lines = read_lines(spark, f"{self.path}/grown.json")
         return dict(json.loads(lines[0])) if lines else {}
 

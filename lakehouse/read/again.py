@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from pyspark.errors import AnalysisException
@@ -14,6 +15,7 @@ from lakehouse.lake.batch import CODE, MESSAGE, RAW, SOURCE, SOURCE_TYPE, Arrive
 from lakehouse.lake.frame import as_json, literal, materialise, of_json
 from lakehouse.lake.storage import FileEntry, list_files
 from lakehouse.read.files import read_files, together
+from lakehouse.read.folders import IN_ZIP
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,9 +50,26 @@ _OF_CONTROL = (
 )
 
 
-def refusals(source: FilesSource) -> tuple[tuple[str, str], ...]:
+_OF_ZIP = (
+    f"record IS NULL AND source.file RLIKE {literal(IN_ZIP)}",
+    "it is in a zip, which is read as a whole: deliver it again in another file and discard it, or --full-refresh",
+)
+
+
+def refusals(source: FilesSource, folder: str) -> tuple[tuple[str, str], ...]:
     """Rows of the quarantine that cannot come in again, by conditions on them, and why."""
-    return (*_REFUSALS, _OF_CONTROL) if getattr(source, "control", None) else _REFUSALS
+    if source.control:
+        return (*_REFUSALS, _OF_CONTROL)
+    if source.archive_to:
+        return (*_REFUSALS, _OF_ZIP, (_gone(folder), "its file was moved away by archive_to: move it back first"))
+    return (*_REFUSALS, _OF_ZIP)
+
+
+def _gone(folder: str) -> str:
+    """The condition that a row is of a file that is not in the folder any more."""
+    there = [file for file in sorted(Path(folder).rglob("*")) if file.is_file()]
+    seen = [file for file in there if not any(part[0] in "_." for part in file.relative_to(folder).parts)]
+    return f"record IS NULL AND source.file NOT IN ({', '.join(literal(str(file)) for file in seen) or literal('')})"
 
 
 @dataclass(frozen=True)

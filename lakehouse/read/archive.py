@@ -58,7 +58,7 @@ def _controlled(
         for control in taken:
             for file in there.get(control.removesuffix(source.control), []):
                 if file.path not in late:
-                    yield file.path, file.modified_ms
+                    yield file.path, noted.get(file.path, file.modified_ms)
 
 
 def _moved(file: Path, target: Path, modified_ms: int) -> bool:

@@ -22,7 +22,7 @@ from lakehouse.read.folders import file_of_record, is_below, outer, placed, read
 from lakehouse.read.scan import glob_escaped
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from pyspark.sql import DataFrame, SparkSession
 
@@ -48,15 +48,15 @@ class Controlled:
     files: tuple[FileEntry, ...] = ()
     says: Mapping[str, Control] = field(default_factory=dict)
     bad: tuple[BadFile, ...] = ()
-    odd: Mapping[str, int] = field(default_factory=dict)
-    """Files that are newer than their control file, or not there: path to the time at which they were read."""
+    noted: Mapping[str, int] = field(default_factory=dict)
+    """The files by path, with the time at which each was read; -1 of one that was not there, without its ending."""
     taken: tuple[str, ...] = ()
     """The control files that stand for a file."""
 
     def __add__(self, other: Controlled) -> Controlled:
         """Both."""
-        odd, says = {**self.odd, **other.odd}, {**self.says, **other.says}
-        return Controlled(self.files + other.files, says, self.bad + other.bad, odd, self.taken + other.taken)
+        noted, says = {**self.noted, **other.noted}, {**self.says, **other.says}
+        return Controlled(self.files + other.files, says, self.bad + other.bad, noted, self.taken + other.taken)
 
 
 def controlled(
@@ -80,7 +80,7 @@ def controlled(
             held += _refused(control.path, "it was announced, and is gone", code="FILE_VANISHED")
         elif not found:
             held += _refused(control.path, "there is no file for it to stand for")
-            held += Controlled(odd={_stem(control.path, source): -1})
+            held += Controlled(noted={_stem(control.path, source): -1})
         elif len(found) > 1 or others:
             why = f"it may stand for {len(found)} files" if len(found) > 1 else f"{min(others)} stands for its file"
             held += _refused(control.path, why)
@@ -95,13 +95,14 @@ def _refused(path: str, why: str, *, code: str = "FILE_CONTROL") -> Controlled:
 
 def _held(spark: SparkSession, control: FileEntry, file: FileEntry) -> Controlled:
     """A file and its control file."""
-    odd = {file.path: file.modified_ms} if file.modified_ms > control.modified_ms else {}
+    # also of one that is older than its control file: another one, put in its place, may be older still
+    noted = {file.path: file.modified_ms}
     try:
         says = {file.path: _read(spark, control)}
     except ValueError as error:
         bad = BadFile(file.path, "FILE_CONTROL", f"its control file says nothing usable: {error}")
-        return Controlled(bad=(bad,), odd=odd, taken=(control.path,))
-    return Controlled((file,), says, (), odd, (control.path,))
+        return Controlled(bad=(bad,), noted=noted, taken=(control.path,))
+    return Controlled((file,), says, (), noted, (control.path,))
 
 
 def data_files(spark: SparkSession, folder: str, source: FilesSource) -> Mapping[str, list[FileEntry]]:
@@ -145,16 +146,24 @@ def came_late(
 ) -> list[str]:
     """Files that came, or were rewritten, after their control file was read; ``read`` has the times of those."""
     return sorted(
-        file.path
-        for control, modified in read.items()
-        if control.endswith(str(source.control))
-        for file in there.get(_stem(control, source), [])
-        if (
-            file.modified_ms != noted[file.path]
-            if file.path in noted
-            else file.modified_ms > modified or _stem(control, source) in noted
-        )
+        {
+            file.path
+            for control, modified in read.items()
+            if control.endswith(str(source.control))
+            for file in there.get(_stem(control, source), [])
+            if (
+                file.modified_ms != noted[file.path]
+                if file.path in noted
+                else file.modified_ms > modified or _stem(control, source) in noted
+            )
+        }
     )
+
+
+def as_read(controls: Collection[str], noted: Mapping[str, int], source: FilesSource) -> dict[str, int]:
+    """The files that these control files stand for, by what was noted of them."""
+    stems = {_stem(control, source) for control in controls}
+    return {path: at for path, at in noted.items() if at >= 0 and stems.intersection(_stems(path))}
 
 
 def _read(spark: SparkSession, control: FileEntry) -> Control:
@@ -220,8 +229,24 @@ def as_told(
     """The rows of the files with what their places tell, but for files that are not as was said; and all bad files."""
     rows, strange = with_columns(rows, files, source)
     unread = {outer(file.file) for file in (*bad, *strange)}
-    short = _miscounted(rows, [file.path for file in files if file.path not in unread], held.says)
+    short = (
+        *_uncounted(bad, held.says),
+        *_miscounted(rows, [file.path for file in files if file.path not in unread], held.says),
+    )
+    # of a zip that is put aside as a whole no member is told as well
+    whole = {file.file for file in short}
+    bad = tuple(file for file in bad if outer(file.file) not in whole)
     return without(rows, short), (*bad, *strange, *short)
+
+
+def _uncounted(bad: Sequence[BadFile], says: Mapping[str, Control]) -> Iterator[BadFile]:
+    """The zips whose records were to be counted, and of which a file cannot be read."""
+    first = {outer(file.file): file for file in reversed(bad) if outer(file.file) != file.file}
+    for path, file in sorted(first.items()):
+        if path in says and says[path].records is not None:
+            member = file.file.removeprefix(f"{path}!/")
+            message = f"its control file says {says[path].records:,} records, and of its {member}: {file.message}"
+            yield BadFile(path, "FILE_COUNT", message)
 
 
 def _intact(

@@ -77,7 +77,7 @@ def headers(
     bad: list[BadFile] = []
     by_header: dict[Header, list[str]] = {}
     far = {path for path in paths if local(path) is None}
-    first_lines = _first_lines(spark, sorted(far)) if far else {}
+    first_lines = _first_lines(spark, sorted(far), source.csv) if far else {}
     for path in paths:
         try:
             head = first_lines.get(path, "") if path in far else _head(path, source.csv)
@@ -105,7 +105,8 @@ def _head(path: str, options: CsvOptions) -> str:
                 begun += line.lstrip() if not begun else line
             if len(head) >= _LONGEST_HEADER or (begun and (not quote or begun.count(quote) % 2 == 0)):
                 break
-    return head.decode()
+        # where there is more, a character may be cut
+        return codecs.getincrementaldecoder("utf-8")().decode(head, final=not file.read(1))
 
 
 def _line(file: IO[bytes], options: CsvOptions) -> bytes:
@@ -134,7 +135,7 @@ def _header(head: str, options: CsvOptions, names: tuple[str, ...] = ()) -> Head
                 continue
             taken.append(line)
             # Python knows no delimiter of several characters
-            yield line.replace(_delimiter(options), _UNIT)
+            yield line.replace(options.plain_delimiter, _UNIT)
 
     doubled = options.escape == options.quote or not options.quote
     reader = csv.reader(
@@ -149,7 +150,7 @@ def _header(head: str, options: CsvOptions, names: tuple[str, ...] = ()) -> Head
     if names:
         next(lines(), "")
     else:
-        fields = [name.replace(_UNIT, _delimiter(options)).strip() for name in next(reader, [])]
+        fields = [name.replace(_UNIT, options.plain_delimiter).strip() for name in next(reader, [])]
         names = tuple(name or f"_c{index}" for index, name in enumerate(fields))
         _usable(names)
     if options.line_separator:
@@ -179,22 +180,22 @@ def _usable(names: Sequence[str]) -> None:
         raise ValueError(message)
 
 
-def _delimiter(options: CsvOptions) -> str:
-    r"""The delimiter; ``\t`` is a tab, since plain YAML leaves it as it is written."""
-    return options.delimiter.replace("\\t", "\t")
-
-
-def _first_lines(spark: SparkSession, paths: Sequence[str]) -> dict[str, str]:
-    """The first line of each file that only Spark can reach, in one job; a file that cannot be read has none."""
-    lines = spark.read.text([glob_escaped(path) for path in paths]).select("value", *place())
-    first = lines.where(F.trim("value") != "").groupBy(URI).agg(F.min(F.struct(BLOCK, ORDINAL, "value")).alias("first"))
+def _first_lines(spark: SparkSession, paths: Sequence[str], options: CsvOptions) -> dict[str, str]:
+    """The first record of each file that only Spark can reach, in one job; a file that cannot be read has none."""
+    first = (
+        _text_of(spark, options, paths)
+        .select("value", *place())
+        .groupBy(URI)
+        .agg(F.min(F.struct(BLOCK, ORDINAL, "value")).alias("first"))
+    )
     try:
         return {plain_path(row[URI], encoded=True): row["first"]["value"] for row in first.collect()}
     except Exception as error:
         if not is_the_files_fault(error):
             raise
         half = len(paths) // 2
-        return {**_first_lines(spark, paths[:half]), **_first_lines(spark, paths[half:])} if half else {}
+        parts = (paths[:half], paths[half:]) if half else ()
+        return {path: line for part in parts for path, line in _first_lines(spark, part, options).items()}
 
 
 def _parsing(names: Sequence[str], options: CsvOptions) -> tuple[str, dict[str, str]]:
@@ -202,20 +203,24 @@ def _parsing(names: Sequence[str], options: CsvOptions) -> tuple[str, dict[str, 
     return ", ".join(f"{quoted(name)} string" for name in (*names, RAW)), {
         "mode": "PERMISSIVE",
         "columnNameOfCorruptRecord": RAW,
-        "sep": _delimiter(options),
+        "sep": options.plain_delimiter,
         # Spark takes the character NUL for a quote where it is told of none
         "quote": options.quote or _NOBODYS,
         "escape": options.escape if options.quote else _NOBODYS,
     }
 
 
-def _by_line(spark: SparkSession, header: Header, options: CsvOptions, paths: Sequence[str]) -> DataFrame:
-    """Each line is a record, so that Spark can split a file over its tasks."""
+def _text_of(spark: SparkSession, options: CsvOptions, paths: Sequence[str]) -> DataFrame:
+    """The lines of files, but for those that are no record: blank ones, and comments."""
     separated = {"lineSep": options.line_separator} if options.line_separator else {}
     lines = spark.read.options(**separated).text([glob_escaped(path) for path in paths])
     lines = lines.where(~F.col("value").rlike(r"^[ \r\n]*\z"))
-    if options.comment:
-        lines = lines.where(~F.col("value").startswith(options.comment))
+    return lines.where(~F.col("value").startswith(options.comment)) if options.comment else lines
+
+
+def _by_line(spark: SparkSession, header: Header, options: CsvOptions, paths: Sequence[str]) -> DataFrame:
+    """Each line is a record, so that Spark can split a file over its tasks."""
+    lines = _text_of(spark, options, paths)
     lines = materialise(lines.select(F.regexp_replace("value", "^\ufeff", "").alias("__line"), *place()))
     place_in_file = F.struct(BLOCK, ORDINAL)
     records = lines
@@ -227,7 +232,7 @@ def _by_line(spark: SparkSession, header: Header, options: CsvOptions, paths: Se
     if options.line_separator:
         # what breaks a line is within a value now
         parsing["lineSep"] = _NOBODYS
-    end = _delimiter(options) + _UNIT
+    end = options.plain_delimiter + _UNIT
     records = records.withColumn("__parsed", F.from_csv(F.concat("__line", F.lit(end)), schema, parsing))
     broken = F.col(f"__parsed.{RAW}").isNotNull()
     records = records.select("__line", broken.alias("__broken"), "__parsed.*", URI, BLOCK, ORDINAL)

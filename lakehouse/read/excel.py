@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from lakehouse.spec.files import ExcelOptions
 
-_MOST = 256 << 20
+MOST = 256 << 20
 """Bytes that a workbook may unpack to: it is read here, by one core, and not by Spark."""
 
 _EXACT = 10**15
@@ -65,8 +65,8 @@ def _looked_at(file: BinaryIO) -> bool:
     """
     try:
         with zipfile.ZipFile(file) as archive:
-            if (size := sum(member.file_size for member in archive.infolist())) > _MOST:
-                message = f"it unpacks to {size:,} bytes; at most {_MOST:,} of a workbook are read"
+            if (size := sum(member.file_size for member in archive.infolist())) > MOST:
+                message = f"it unpacks to {size:,} bytes; at most {MOST:,} of a workbook are read"
                 raise Unreadable(message)
             sheets = [name for name in archive.namelist() if name.startswith("xl/worksheets/")]
             return any(re.search(rb"<f[ />]", archive.read(name)) for name in sheets)
@@ -97,7 +97,7 @@ def _rows(sheet: Any, written: Any, options: ExcelOptions) -> Iterator[str]:
         if not names:
             names = _names(texts, number)
             continue
-        names += [f"_c{index}" for index in range(len(names), len(texts))]
+        names += _unnamed(names, len(texts), number)
         row = {name: text for name, text in zip(names, texts, strict=False) if text is not None}
         if row:
             yield json.dumps(row, ensure_ascii=False)
@@ -117,9 +117,19 @@ def _names(texts: Sequence[str | None], number: int) -> list[str]:
     return names
 
 
+def _unnamed(names: Sequence[str], count: int, row: int) -> list[str]:
+    """Names for the cells of a row that are right of the header."""
+    found = [f"_c{index}" for index in range(len(names), count)]
+    if taken := sorted({name.lower() for name in names}.intersection(found)):
+        message = f"row {row} goes beyond the header, which has a column {taken[0]} already"
+        raise Unreadable(message, "FILE_HEADER")
+    return found
+
+
 def _computed(cells: Sequence[Any], formulas: Sequence[Any]) -> None:
     for cell, formula in zip(cells, formulas, strict=False):
-        if cell.value is None and formula.data_type == "f":
+        # one whose result is no text at all is there as that
+        if cell.value is None and cell.data_type != "str" and formula.data_type == "f":
             message = f"{formula.coordinate} is a formula that was never computed: open and save it in Excel"
             raise Unreadable(message)
 

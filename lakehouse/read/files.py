@@ -168,8 +168,8 @@ class FilesFeed:
             earlier = checkpoint.files(spark).keys() - announced.keys()
             held = controlled(spark, self.folder, files, self.source, earlier=earlier)
             files, inputs = list(held.files), {**inputs, "data": _as_noted(held.files)}
-            if held.odd:
-                checkpoint.has_grown(spark, dict(held.odd))
+            if held.noted:
+                checkpoint.has_grown(spark, dict(held.noted))
         now = datetime.now(UTC)
         lies: Literal["before", "behind"] | None = None
         if span and announced and not taken:

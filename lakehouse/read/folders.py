@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from lakehouse.errors import ConfigError
-from lakehouse.lake.batch import SOURCE, BadFile
+from lakehouse.lake.batch import CODE, SOURCE, BadFile
 from lakehouse.lake.frame import col, small_frame
 from lakehouse.lake.storage import local
 from lakehouse.read.scan import glob_escaped
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _NULL = "__HIVE_DEFAULT_PARTITION__"
 _FILE = "__file"
-_IN_ZIP = r"((?i:\.zip))!/.*$"
+IN_ZIP = r"(?s)((?i:\.zip))!/.*$"
 """What follows a zip in the name of a file that is in it."""
 
 
@@ -89,12 +89,12 @@ def _characters(numbers: bytes) -> str:
 
 def file_of_record() -> Column:
     """The file that a record lies in; of one that is in a zip, the zip."""
-    return F.regexp_replace(F.col(SOURCE)["file"], _IN_ZIP, "$1")
+    return F.regexp_replace(F.col(SOURCE)["file"], IN_ZIP, "$1")
 
 
 def outer(file: str) -> str:
     """A file, or the zip that it is in."""
-    return re.sub(_IN_ZIP, r"\1", file)
+    return re.sub(IN_ZIP, r"\1", file)
 
 
 def with_columns(
@@ -119,8 +119,10 @@ def with_columns(
     }
     bad: tuple[BadFile, ...] = ()
     if differs:
+        # in a record that is no whole one, values may stand in the columns beside theirs
+        is_whole = F.col(CODE).isNull()
         first = F.coalesce(*[F.when(is_other, F.lit(name)) for name, is_other in differs.items()])
-        strange = joined.where(reduce(lambda one, other: one | other, differs.values()))
+        strange = joined.where(is_whole & reduce(lambda one, other: one | other, differs.values()))
         found = strange.groupBy(_FILE).agg(F.min(first).alias("name")).orderBy(_FILE).collect()
         bad = tuple(
             BadFile(

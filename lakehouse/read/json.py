@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 
 from lakehouse.lake.batch import CODE, MESSAGE, RAW, SOURCE
 from lakehouse.lake.frame import materialise, quoted
-from lakehouse.read.scan import BLOCK, ORDINAL, URI, glob_escaped, message_of, place
+from lakehouse.read.scan import BLOCK, ORDINAL, URI, glob_escaped, is_the_files_fault, message_of, place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -134,11 +134,21 @@ def _value(parsed: str) -> str:
 
 
 def columns(spark: SparkSession, paths: Sequence[str], source: FilesSource) -> dict[str, str]:
-    """The columns that the first lines of the files name, all text."""
-    del source
+    """The columns that the first lines of the files name, all text; a file that cannot be read names none."""
+    try:
+        return dict.fromkeys(_names(spark, paths), "string")
+    except Exception as error:
+        if not is_the_files_fault(error):
+            raise
+        half = len(paths) // 2
+        parts = (paths[:half], paths[half:]) if half else ()
+        return dict(sorted(pair for part in parts for pair in columns(spark, part, source).items()))
+
+
+def _names(spark: SparkSession, paths: Sequence[str]) -> list[str]:
     lines = (
         spark.read.text([glob_escaped(path) for path in paths]).select("value", *place()).where(F.trim("value") != "")
     )
     first = lines.groupBy(URI).agg(F.min_by("value", ORDINAL).alias("value"))
     keys = first.select(F.explode(F.json_object_keys("value")).alias("key")).distinct().collect()
-    return dict.fromkeys(sorted(row.key for row in keys), "string")
+    return sorted(row.key for row in keys)

@@ -16,6 +16,10 @@ _TOKEN = re.compile(_STRING + rb'|[\[\]{},"]', re.DOTALL)
 _BREAKS = re.compile(_STRING + rb"|[\r\n]", re.DOTALL)
 _BLANK = b" \t\r\n"
 _PAIRS = {b"[": b"]", b"{": b"}"}
+_LONGEST = 256 << 20
+"""Bytes of one value."""
+
+_DEEPEST = 100_000
 
 
 def values(data: bytes | mmap) -> Iterator[bytes]:
@@ -68,12 +72,16 @@ def _sequence(data: bytes | mmap, begin: int) -> Iterator[bytes]:
 def _marks(data: bytes | mmap, begin: int, *, in_array: bool) -> Iterator[tuple[str, int]]:
     """Where a comma stands outside of all values, where one is ``closed``, and where the array around them ``end``s."""
     closing: list[bytes] = []
+    first = begin
     for found in _TOKEN.finditer(data, begin):
-        token, at = found[0], found.start()
+        at = found.start()
+        _hold(found.end() - first, len(closing), at)
+        token = found[0]
         if token in _PAIRS:
             closing.append(_PAIRS[token])
         elif token == b"," and not closing:
             yield "comma", at
+            first = at
         elif token == b"]" and in_array and not closing:
             yield "end", at
             return
@@ -82,6 +90,13 @@ def _marks(data: bytes | mmap, begin: int, *, in_array: bool) -> Iterator[tuple[
                 _refuse(f"nothing is open that {token.decode()} closes", at)
             if not closing:
                 yield "closed", at
+                first = at
+
+
+def _hold(size: int, depth: int, at: int) -> None:
+    """A value must fit into memory."""
+    if size > _LONGEST or depth > _DEEPEST:
+        _refuse(f"a value has more than {_LONGEST:,} bytes, or {_DEEPEST:,} levels", at)
 
 
 def _refuse(message: str, at: int) -> NoReturn:

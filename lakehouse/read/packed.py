@@ -31,7 +31,7 @@ _CHUNK = 1 << 20
 _FRAMES = 1 << 12
 """Packed bytes that are unpacked at once: of Zstandard they may become some ten thousand times as many."""
 
-_MOST = 4 << 30
+MOST = 4 << 30
 """Bytes that one file may unpack to: an archive of some kilobytes can hold as many gigabytes as it likes."""
 
 _MARKS = {
@@ -103,20 +103,20 @@ class _Frames(io.RawIOBase):
         return ready
 
 
-def chunks(path: str) -> Iterator[bytes]:
+def chunks(path: str, most: int = MOST) -> Iterator[bytes]:
     """The unpacked bytes of a file of this machine, some at a time.
 
     Raises:
         Unreadable: it cannot be unpacked, or is too large.
     """
     try:
-        yield from bounded(opened(path))
+        yield from bounded(opened(path), most)
     except BROKEN as error:
         message = f"it cannot be unpacked: {error}"
         raise Unreadable(message) from error
 
 
-def bounded(file: IO[bytes]) -> Iterator[bytes]:
+def bounded(file: IO[bytes], most: int = MOST) -> Iterator[bytes]:
     """What is read of a file, some at a time, as far as is sensible; closes it.
 
     Raises:
@@ -126,8 +126,8 @@ def bounded(file: IO[bytes]) -> Iterator[bytes]:
     with file:
         while chunk := file.read(_CHUNK):
             read += len(chunk)
-            if read > _MOST:
-                message = f"it unpacks to more than {_MOST:,} bytes"
+            if read > most:
+                message = f"it unpacks to more than {most:,} bytes"
                 raise Unreadable(message)
             yield chunk
 

@@ -6,10 +6,13 @@ Python does it, on the machine that the job runs on, into a folder that is gone 
 from __future__ import annotations
 
 import io
+import lzma
 import mmap
 import re
+import struct
 import zipfile
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -19,7 +22,7 @@ from lakehouse.lake.faults import known
 from lakehouse.lake.storage import local, plain_path
 from lakehouse.read import excel, xml
 from lakehouse.read.json_values import values
-from lakehouse.read.packed import BROKEN, bounded, chunks, encoding_of, packing, texts
+from lakehouse.read.packed import BROKEN, MOST, bounded, chunks, encoding_of, packing, texts
 from lakehouse.read.scan import Unreadable
 
 if TYPE_CHECKING:
@@ -44,6 +47,9 @@ _ENDINGS: dict[str, FileFormat] = {
 
 TEXTS = ("csv", "json", "text", "fixed_width")
 """What is written in characters."""
+
+_NO_ZIP = (zipfile.BadZipFile, lzma.LZMAError, struct.error, RuntimeError, ValueError, *BROKEN)
+"""What reading a zip may raise for what it holds: also a password, a way of packing, or a name that is no text."""
 
 _MOST_MEMBERS = 10_000
 _LONGEST_PREAMBLE = 4 * 1024 * 1024
@@ -122,25 +128,50 @@ def _members(file: FileEntry, scratch: Scratch) -> Iterator[tuple[str, str, Unre
 
 def _unzipped(path: str, scratch: Scratch) -> Iterator[tuple[str, str, Unreadable | None]]:
     try:
-        with zipfile.ZipFile(plain_path(path, encoded=False)) as archive:
-            members = [one for one in archive.infolist() if not one.is_dir() and not _is_hidden(one.filename)]
-            _usable(members)
-            for member in members:
-                name = f"{path}!/{member.filename}"
-                try:
-                    if _ending(name) == ".zip":
-                        yield path, name, Unreadable("it is a zip within a zip", "FILE_FORMAT")
-                    elif member.file_size == 0:
-                        yield path, name, Unreadable("the file has no byte", "FILE_EMPTY")
-                    else:
-                        ending = _ending(_unpacked(name)) + packing(name)
-                        yield scratch.write(_content(archive, member), ending), name, None
-                except Unreadable as error:
-                    yield path, name, error
+        archive = _opened(path)
     except Unreadable as error:
         yield path, path, error
-    except (zipfile.BadZipFile, *BROKEN) as error:
-        yield path, path, Unreadable(f"it is no zip: {error}")
+        return
+    with archive:
+        for member in _files(archive):
+            name = f"{path}!/{member.filename}"
+            try:
+                yield _member(archive, member, name, scratch), name, None
+            except Unreadable as error:
+                yield path, name, error
+
+
+def _opened(path: str) -> zipfile.ZipFile:
+    """A zip that is one as a whole; what is wrong with it later is wrong with one of its members.
+
+    Raises:
+        Unreadable: it is none, or not one whose members can be told from each other.
+    """
+    try:
+        archive = zipfile.ZipFile(plain_path(path, encoded=False))
+    except _NO_ZIP as error:
+        message = f"it is no zip: {error}"
+        raise Unreadable(message) from None
+    try:
+        _usable(_files(archive))
+    except Unreadable:
+        archive.close()
+        raise
+    return archive
+
+
+def _files(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    return [one for one in archive.infolist() if not one.is_dir() and not _is_hidden(one.filename)]
+
+
+def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str, scratch: Scratch) -> str:
+    if _ending(name) == ".zip":
+        message = "it is a zip within a zip"
+        raise Unreadable(message, "FILE_FORMAT")
+    if member.file_size == 0:
+        message = "the file has no byte"
+        raise Unreadable(message, "FILE_EMPTY")
+    return scratch.write(_content(archive, member), _ending(_unpacked(name)) + packing(name))
 
 
 def _usable(members: Sequence[zipfile.ZipInfo]) -> None:
@@ -151,13 +182,16 @@ def _usable(members: Sequence[zipfile.ZipInfo]) -> None:
     if len(names) < len(members) or len(members) > _MOST_MEMBERS:
         message = f"the zip holds {len(members):,} files of {len(names):,} names"
         raise Unreadable(message)
+    # of a member no more is read than it is said to have
+    if (size := sum(member.file_size for member in members)) > MOST:
+        message = f"the zip unpacks to {size:,} bytes; at most {MOST:,} of one are read"
+        raise Unreadable(message)
 
 
 def _content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[bytes]:
     try:
         yield from bounded(archive.open(member))
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, *BROKEN) as error:
-        # of another error where it needs a password, or is packed in a way that Python does not know
+    except _NO_ZIP as error:
         message = f"it cannot be taken out of the zip: {error}"
         raise Unreadable(message) from None
 
@@ -233,7 +267,9 @@ def _only_here(path: str) -> str:
 
 
 def _workbook(path: str, source: FilesSource) -> Iterator[bytes]:
-    with io.BytesIO(b"".join(chunks(path))) as file:
+    with io.BytesIO() as file:
+        for chunk in chunks(path, excel.MOST):
+            file.write(chunk)
         for line in excel.objects(file, source.excel):
             yield line.encode() + b"\n"
 
@@ -249,14 +285,16 @@ def _lines(path: str) -> Iterator[bytes]:
 
 def _without_lines(text: Iterator[str], count: int, separator: str | None) -> Iterator[str]:
     """A text without its first lines."""
-    end = re.escape(separator) if separator else r"\r\n|\n|\r"
-    line = re.compile(rf"(?:.*?(?:{end})){{{count}}}", re.DOTALL)
-    head = ""
+    end = re.compile(re.escape(separator) if separator else r"\r\n|\n|\r")
+    head, ends = "", [0]
     for part in text:
         head += part
+        ends = [found.end() for found in islice(end.finditer(head), count)]
         # a \r may be followed by its \n
-        if len(head) > _LONGEST_PREAMBLE or ((found := line.match(head)) and found.end() < len(head)):
+        if len(ends) == count and ends[-1] < len(head):
             break
-    found = line.match(head)
-    yield head[found.end() :] if found else ""
+        if len(head) > _LONGEST_PREAMBLE:
+            message = f"its first {count:,} lines have more than {_LONGEST_PREAMBLE:,} characters"
+            raise Unreadable(message, "FILE_HEADER")
+    yield head[ends[-1] :] if len(ends) == count else ""
     yield from text

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from lakehouse.spec.files import XmlOptions
 
 _DEEPEST = 100
+_LONGEST = 256 << 20
+"""Bytes of one record."""
+
 _TEXT, _ATTRIBUTE = "_VALUE", "_"
 """Spark's own names: of the text beside children or attributes, and before the name of an attribute."""
 
@@ -41,12 +44,18 @@ def objects(path: str, encoding: str, options: XmlOptions) -> Iterator[str]:
     """The records of a file of this machine, each as one JSON object on one line.
 
     Raises:
-        Unreadable: it is not well-formed, goes too deep, or defines entities of its own.
+        Unreadable: it is not well-formed, goes too deep, has a record that is too long, or says of itself what is
+            in it: by entities, by defaults, or by another file.
     """
-    rows = _Rows(options.row_tag)
+    rows, given = _Rows(options.row_tag), 0
     try:
         for text in texts(path, encoding):
-            rows.parser.Parse(text.encode(), False)  # noqa: FBT003 -- Python's own
+            data = text.encode()
+            rows.parser.Parse(data, False)  # noqa: FBT003 -- Python's own
+            given += len(data)
+            if given - rows.reached > _LONGEST:
+                message = f"a record has more than {_LONGEST:,} bytes"
+                raise Unreadable(message)
             yield from rows.taken()
         rows.parser.Parse(b"", True)  # noqa: FBT003 -- Python's own
         yield from rows.taken()
@@ -63,6 +72,7 @@ class _Rows:
         self._tag = tag
         self._open: list[_Element] = []
         self._done: list[str] = []
+        self._depth = self._begun = 0
         # what a file declares of its encoding is no longer so
         self.parser = expat.ParserCreate("utf-8")
         self.parser.buffer_text = True
@@ -72,6 +82,14 @@ class _Rows:
         # one that is declared can be a bomb or another file, and one that is not would be left out without a word
         self.parser.EntityDeclHandler = _refused
         self.parser.SkippedEntityHandler = _refused
+        # within an attribute one is left out even without that, where they might be declared in another file
+        self.parser.NotStandaloneHandler = _not_alone
+        self.parser.AttlistDeclHandler = _without_defaults
+
+    @property
+    def reached(self) -> int:
+        """The byte up to which nothing is kept any more."""
+        return self._begun if self._open else max(self.parser.CurrentByteIndex, 0)
 
     def taken(self) -> Iterator[str]:
         """The records that are complete."""
@@ -79,13 +97,17 @@ class _Rows:
         self._done.clear()
 
     def _begin(self, name: str, attributes: Mapping[str, str]) -> None:
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            message = f"it has elements within elements to a depth of more than {_DEEPEST}"
+            raise Unreadable(message)
+        if not self._open:
+            self._begun = self.parser.CurrentByteIndex
         if self._open or name == self._tag:
             self._open.append(_Element({_ATTRIBUTE + key: [value] for key, value in attributes.items()}))
-        if len(self._open) > _DEEPEST:
-            message = f"a record has elements within elements to a depth of more than {_DEEPEST}"
-            raise Unreadable(message)
 
     def _end(self, name: str) -> None:
+        self._depth -= 1
         if not self._open:
             return
         value = self._open.pop().value()
@@ -98,6 +120,16 @@ class _Rows:
     def _text(self, text: str) -> None:
         if self._open:
             self._open[-1].text.append(text)
+
+
+def _not_alone() -> NoReturn:
+    message = "its <!DOCTYPE> names another file, without which nobody knows what is in it"
+    raise Unreadable(message)
+
+
+def _without_defaults(element: str, attribute: str, *_: Any) -> NoReturn:
+    message = f"it declares the attribute {attribute} of <{element}>, which may add what is in no record"
+    raise Unreadable(message)
 
 
 def _refused(name: str, *_: Any) -> NoReturn:

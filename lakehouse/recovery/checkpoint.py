@@ -10,6 +10,7 @@ import json
 import shutil
 import time
 import unicodedata
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -179,12 +180,29 @@ def write(spark: SparkSession, folder: Path, work: Workplace, past: History) -> 
             done[f"commits/{number}"] = "\n".join(["v1", _compact({"nextBatchWatermarkMs": 0})])
     done["metadata"] = json.dumps({"id": past.stream})
     done["owner.json"] = json.dumps(owner(work, feed_of(work)))
-    done |= _topic_ids(spark, work, old, found)
+    done |= _topic_ids(spark, work, old, found) | _noted(spark, work, old, past)
     for name, text in done.items():
         write_text(spark, f"{folder}/{name}", text)
     new.has_recorded(spark, past.told)
     if past.wrote:
         new.has_written(spark)
+
+
+def _noted(spark: SparkSession, work: Workplace, old: Checkpoint, past: History) -> dict[str, str]:
+    """When files were read that Spark's log does not tell so: as the old checkpoint says, and as the batches do."""
+    name, source = work.job.stream
+    if not isinstance(source, FilesSource):
+        return {}
+    inputs = [one.inputs.get(name, {}) for one in (*past.batches.values(), *([past.begun] if past.begun else []))]
+    data = {path: modified for one in inputs for path, modified, _ in one.get("data", ())}
+    read = data.keys() | {path for one in inputs for path, *_ in one.get("files", ())}
+    if source.control:
+        # of a control file that stands for none its own name is noted
+        read |= {path.removesuffix(source.control) for path in read}
+    with suppress(ValueError):
+        # where it is damaged, what the batches tell is all
+        data = {path: at for path, at in old.grown(spark).items() if path in read} | data
+    return {"grown.json": json.dumps(data)} if data else {}
 
 
 def _compact(value: Mapping[str, Any]) -> str:

@@ -29,7 +29,9 @@ from lakehouse.lake.checkpoint import Checkpoint
 from lakehouse.lake.frame import literal, small_frame
 from lakehouse.lake.storage import list_files, local, read_lines, write_text
 from lakehouse.lake.table import commits, exists
+from lakehouse.read.control import as_read
 from lakehouse.read.feed import Span
+from lakehouse.read.folders import IN_ZIP
 from lakehouse.read.kafka import first_offsets
 from lakehouse.runtime import stream
 from lakehouse.runtime.feeds import feed_of
@@ -393,9 +395,12 @@ def _files(one: _Replay, source: FilesSource, spark: SparkSession, checkpoint: C
     if new and not one.is_into:
         message = f"{len(new):,} files of the span were never read by {one.job.job.job}, first {min(new)}"
         raise RecoveryError(message, hint=_RUN_FIRST)
-    other = [
-        path for path, at in read.items() if one.span.holds(at) and (path not in there or there[path].modified_ms != at)
-    ]
+    once = {path: at for path, at in read.items() if one.span.holds(at)}
+    other = [path for path, at in once.items() if path not in there or there[path].modified_ms != at]
+    if source.control:
+        found = {file.path: file.modified_ms for file in list_files(spark, one.job.folders[name], source.pattern)}
+        data = as_read(once, checkpoint.grown(spark), source)
+        other += [path for path, at in data.items() if found.get(path) != at]
     told = f"{len(mine):,} files, {sum(file.bytes for file in mine):,} bytes"
     if other:
         told += f"; {len(other):,} were read in the span and are gone or rewritten, first {min(other)}"
@@ -478,8 +483,10 @@ def _came(one: _Replay, frame: DataFrame, identity: Identity) -> tuple[DataFrame
     spark, (name, source) = frame.sparkSession, one.job.job.stream
     inputs: Mapping[str, Any] = identity.inputs[name]
     if isinstance(source, FilesSource):
-        files = [[file[0]] for file in inputs["files"]]
-        return small_frame(spark, files, {"file": "string"}), "q.source.file = c.file"
+        # of control files, and of those that they stand for; a row may be of a file that is in one
+        files = [[file[0]] for file in (*inputs["files"], *inputs.get("data", ()))]
+        whole = f"regexp_replace(q.source.file, {literal(IN_ZIP)}, {literal('$1')})"
+        return small_frame(spark, files, {"file": "string"}), f"{whole} = c.file"
     if isinstance(source, KafkaSource):
         begin, end = (f"TIMESTAMP {literal(at.isoformat())}" for at in (one.span.begin, one.span.end))
         ranges = [

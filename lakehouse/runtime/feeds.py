@@ -47,7 +47,7 @@ def again_of(work: Workplace) -> Again:
     if isinstance(source, FilesSource):
         folder, checkpoint = work.folders[name], work.lake.checkpoint(work.job.job)
         return Again(
-            again.refusals(source),
+            again.refusals(source, folder),
             partial(again.again, source=source, folder=folder, checkpoint=checkpoint, run_id=work.run_id),
         )
     if isinstance(source, TableSource):

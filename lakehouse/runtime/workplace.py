@@ -8,13 +8,14 @@ import os
 import re
 import sys
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from lakehouse.errors import ConfigError, TransformMismatchError
+from lakehouse.errors import ConfigError, InvalidConfigError, TransformMismatchError
 from lakehouse.lake.place import Lake
 from lakehouse.lake.storage import local
 from lakehouse.read.brokers import Brokers, brokers
@@ -89,6 +90,7 @@ def prepare(
             if source.archive_to:
                 archive = _archive(project.root, source_name, source, folder, resolved)
                 folders[f"{source_name}.archive_to"] = _inside(archive, roots, f"sources.{source_name}.archive_to")
+                _alone(project, spec, source, folder, {**place.params, **(params or {})})
         elif source.kind == "kafka":
             servers[source_name] = brokers(source, resolved, project.root, f"sources.{source_name}")
     code = bound(query, tuple(spec.sources), known) if query else transform or load_transform(project, name)
@@ -118,6 +120,43 @@ def _archive(root: Path, name: str, source: FilesSource, folder: str, resolved: 
         message = f"{where}: {text} is in the folder that is read, or around it: files would be read again there"
         raise ConfigError(message, hint="another folder, or one below it whose name begins with _")
     return target
+
+
+def _alone(project: Project, job: Job, source: FilesSource, folder: str, given: Mapping[str, str]) -> None:
+    """Hold the folder against those that other jobs read: what one of them moves away, the others may never see.
+
+    Raises:
+        ConfigError: another job reads some of the same files.
+    """
+    for name in project.jobs:
+        if name == job.job:
+            continue
+        # one that cannot be run as written reads nothing
+        with suppress(InvalidConfigError, TransformMismatchError):
+            other = project.job(name)
+            for source_name, its in other.sources.items():
+                if its.kind == "files" and _may_meet(source.pattern, its.pattern):
+                    place = _folder_of(project, its, {**other.params, **given})
+                    if f"{place}/".startswith(f"{folder}/") or f"{folder}/".startswith(f"{place}/"):
+                        message = f"archive_to: conf/{name}.yaml, sources.{source_name} reads the same files"
+                        hint = "let one job read the folder, and the other one its table"
+                        raise ConfigError(message, hint=hint)
+
+
+def _folder_of(project: Project, source: FilesSource, params: Mapping[str, str]) -> str:
+    """The folder of another job's source; its text where what it refers to is not known here."""
+    with suppress(ConfigError):
+        text = resolve(source.path, params=params, environ=os.environ, field="path")
+        return _folder(project.root, text, "path")
+    return source.path
+
+
+def _may_meet(pattern: str, other: str) -> bool:
+    """Whether the name of a file may match both, as far as their beginnings and ends tell."""
+    begins, ends = ([re.split(r"[*?\[\]]", text)[at] for text in (pattern, other)] for at in (0, -1))
+    return (begins[0].startswith(begins[1]) or begins[1].startswith(begins[0])) and (
+        ends[0].endswith(ends[1]) or ends[1].endswith(ends[0])
+    )
 
 
 def _triggered(job: Job, trigger: str) -> Job:

@@ -47,13 +47,26 @@ class CsvOptions(Spec):
         Field(description="A quoted field may hold line breaks; false lets Spark split one large file over its cores."),
     ] = True
 
+    @property
+    def plain_delimiter(self) -> str:
+        r"""The delimiter; ``\t`` is a tab, since plain YAML leaves it as it is written."""
+        return self.delimiter.replace("\\t", "\t")
+
     @model_validator(mode="after")
     def _characters_differ(self) -> CsvOptions:
-        marks = {"quote": self.quote, "comment": self.comment, "line_separator": self.line_separator}
-        for name, mark in marks.items():
-            if mark and mark in (self.delimiter, self.quote if name != "quote" else None):
+        escape = self.escape if self.quote and self.escape != self.quote else None
+        seen = {"delimiter": self.plain_delimiter, "line_separator": self.line_separator or ""}
+        for name, mark in {"quote": self.quote, "escape": escape, "comment": self.comment}.items():
+            if mark and any(mark in other for other in (*seen.values(), "\r\n")):
                 message = f"{mark!r} cannot be two things at once"
                 raise FieldError(message, name)
+            seen[name] = mark or ""
+        if self.line_separator == self.plain_delimiter:
+            message = f"{self.line_separator!r} cannot be two things at once"
+            raise FieldError(message, "line_separator")
+        if set(self.delimiter) & set("\r\n"):
+            message = "a line break ends a record, and no field"
+            raise FieldError(message, "delimiter")
         if self.line_separator in ("\n", "\r", "\r\n"):
             message = "line breaks of every kind end a record already: leave it out"
             raise FieldError(message, "line_separator")

@@ -33,7 +33,7 @@ def _sound(pattern: str) -> str:
 
 def _hold_repeats(parts: list[str]) -> None:
     repeats, within = 0, [False]
-    for part, following in pairwise([*parts, ""]):
+    for before, (part, following) in zip(["", *parts], pairwise([*parts, ""]), strict=False):
         if part == "(?" or re.fullmatch(r"\\[1-9]", part):
             message = "groups are (…), (?:…) and (?P<name>…), without look-around, flags and back references"
             raise ValueError(message)
@@ -45,7 +45,7 @@ def _hold_repeats(parts: list[str]) -> None:
                 message = "a repeated group holds a repeat or alternatives: a name could keep it busy for hours"
                 raise ValueError(message)
             within[-1] |= inside
-        elif part == "|" or _varies(part):
+        elif part == "|" or _varies(part, before):
             within[-1] = True
             repeats += part != "|"
     if repeats > _MOST_REPEATS:
@@ -57,7 +57,10 @@ def _is_repeat(part: str) -> bool:
     return part in ("*", "+") or bool(re.fullmatch(r"\{\d*,?\d*\}", part))
 
 
-def _varies(part: str) -> bool:
+def _varies(part: str, before: str) -> bool:
+    """Whether it stands for more than one number of times; behind a repeat, ? only says which are tried first."""
+    if part == "?":
+        return not _is_repeat(before)
     return _is_repeat(part) and (part in ("*", "+") or "," in part)
 
 

@@ -7,11 +7,13 @@ import gzip
 import io
 import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
 
+from lakehouse.read.csv import _first_lines
 from lakehouse.spec.files import CsvOptions
 
 Read = Callable[..., Any]
@@ -214,3 +216,10 @@ def test_any_file_is_read_as_python_reads_it(
         # an empty field is NULL, quoted or not; the ordinals were held against the rows by the fixture
         wanted = [{k: v for k, v in row.items() if v} for row in csv.DictReader(io.StringIO(text, newline=""))]
         assert found.good[name] == wanted
+
+
+def test_a_header_that_only_spark_can_reach_is_the_first_record(spark: SparkSession, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"# of today\x1e \r\n\x1eid,n\nm\x1e1,a\x1e")
+    path = str(tmp_path / "a.csv")
+    options = CsvOptions(comment="#", line_separator="\x1e")
+    assert _first_lines(spark, [path], options) == {path: "id,n\nm"}

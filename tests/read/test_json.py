@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from pyspark.sql import SparkSession
+
+from lakehouse.read.json import columns
 
 Read = Callable[..., Any]
 
@@ -114,3 +118,11 @@ def test_any_lines_are_read_as_python_reads_them_also_where_spark_splits_the_fil
         assert {key: json.loads(text) if key in nested else text for key, text in row.items()} == {
             key: it if key in nested else as_text(it) for key, it in wanted.items()
         }
+
+
+def test_a_file_that_cannot_be_unpacked_names_no_column_and_hides_no_others(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    (tmp_path / "cut.json.gz").write_bytes(gzip.compress(b'{"a": 1}\n' * 9000)[:40])
+    (tmp_path / "good.json").write_text('{"b": 1}\n')
+    assert columns(spark, sorted(map(str, tmp_path.iterdir())), None) == {"b": "string"}

@@ -117,6 +117,26 @@ def test_files_are_read_once_whatever_became_of_the_checkpoint(workshop):
     assert workshop.frame("ops.runs").where("event = 'recover'").count() == 2
 
 
+def test_the_times_of_files_that_sparks_log_does_not_tell_are_kept(workshop):
+    workshop.job("bronze", BRONZE.replace("max_files: 2", "control: .ctl"))
+    for name in ("a.csv", "a.ctl", "none.ctl"):
+        workshop.land(f"orders/{name}", "id\n1\n" if name == "a.csv" else "")
+    workshop.run("bronze")
+    noted = checkpoint(workshop, "bronze") / "grown.json"
+    known = json.loads(noted.read_text())
+    assert sorted(known) == [f"{workshop.landing}/orders/a.csv", f"{workshop.landing}/orders/none"]
+    # as a requeue and a batch that is no more note it
+    mended, undone = f"{workshop.landing}/orders/a.ctl", f"{workshop.landing}/orders/b.csv"
+    noted.write_text(json.dumps({**known, mended: 7, undone: 7}))
+    empty(noted.with_name("metadata"))
+    assert recovered(workshop, "bronze").status == "done"
+    assert json.loads(noted.read_text()) == {**known, mended: 7}
+    lost(noted.parent)
+    assert recovered(workshop, "bronze").status == "done"
+    assert list(json.loads(noted.read_text())) == [f"{workshop.landing}/orders/a.csv"]
+    assert workshop.run("bronze").batches == 0
+
+
 def test_what_is_damaged_is_named_and_a_dry_run_changes_nothing(workshop):
     workshop.job("bronze", BRONZE)
     workshop.land("orders/1.csv", "id\n1\n")

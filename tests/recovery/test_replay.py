@@ -22,6 +22,7 @@ from lakehouse.recovery.diff import diff
 from lakehouse.recovery.replay import Report, replay, span
 from lakehouse.recovery.undo import undo
 from lakehouse.runtime.workplace import prepare
+from tests.read.corpus.case import zipped
 
 OPEN = "requeue IS NULL AND outcome IS NULL"
 DAY = datetime(2026, 11, 1, tzinfo=UTC)
@@ -142,6 +143,24 @@ def test_a_record_that_the_contract_takes_now_leaves_the_quarantine(workshop, ag
     version = workshop.version("silver.orders")
     assert again("orders", *days(2, 3)).run.rows.duplicates == 2
     assert workshop.version("silver.orders") == version
+
+
+def test_a_file_of_a_zip_with_a_control_file_leaves_the_quarantine_and_is_looked_for(workshop, again):
+    text = ORDERS.format(mode="scd1", more="    control: .ctl\n")
+    workshop.job("orders", text)
+    content = zipped(("1.csv", b"id,n,at\n1,1,1\n2,3000000000,1\n"))
+    noon = (DAY + timedelta(days=1, hours=12)).timestamp()
+    for name, data in (("1.zip", content), ("1.ctl", "2")):
+        os.utime(workshop.land(f"orders/{name}", data), (noon, noon))
+    workshop.run("orders")
+    assert [file for file, _, _ in aside(workshop)] == ["1.csv"]
+    workshop.job("orders", text.replace("n: int", "n: bigint").replace("mode: scd1", "mode: scd1, evolve: widen"))
+    again("orders", *days(1, 2))
+    assert aside(workshop) == []
+    assert workshop.rows("silver.orders", "id", "n") == [(1, 1), (2, 3_000_000_000)]
+    os.utime(workshop.land("orders/1.zip", content), (noon - 9, noon - 9))
+    with pytest.raises(RecoveryError, match=r"1 of what orders once read .*rewritten, first .*1\.zip"):
+        again("orders", *days(1, 2), dry_run=True)
 
 
 def test_what_the_job_has_not_read_or_what_is_gone_is_an_error(workshop, again, monkeypatch):

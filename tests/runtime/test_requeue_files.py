@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from decimal import Decimal
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -182,6 +181,25 @@ def test_a_record_that_is_no_record_is_refused_and_what_is_not_as_it_was_is_put_
 
 
 def test_a_file_that_is_held_to_a_control_file_is_not_read_without_it():
-    assert len(refusals(FilesSource(kind="files", path="x"))) == 1
-    held = SimpleNamespace(control=".ctl")
-    assert [condition for condition, _ in refusals(held)][1:] == ["record IS NULL"]
+    assert len(refusals(FilesSource(kind="files", path="x"), "x")) == 2
+    held = FilesSource(kind="files", path="x", control=".ctl")
+    assert [condition for condition, _ in refusals(held, "x")][1:] == ["record IS NULL"]
+
+
+def test_a_file_that_lies_in_a_zip_or_was_moved_away_is_not_looked_for_where_it_is_not(spark, tmp_path):
+    there, gone = tmp_path / "a/there $1.csv", tmp_path / "gone.csv"
+    there.parent.mkdir()
+    there.touch()
+    files = [str(there), str(gone), f"{tmp_path}/a.zip!/b\nc.csv", f"{tmp_path}/a.ZIP"]
+    rows = spark.createDataFrame([((file,), None) for file in files], "source struct<file: string>, record string")
+    records = spark.createDataFrame([((file,), "{}") for file in files], rows.schema)
+    for more, expected in (({}, {2: "zip"}), ({"archive_to": "done"}, {1: "moved", 2: "zip", 3: "moved"})):
+        source = FilesSource(kind="files", path="x", **more)
+        asked = refusals(source, str(tmp_path))[1:]
+        refused = {
+            files.index(row.source.file): "zip" if "zip" in why else "moved"
+            for condition, why in reversed(asked)
+            for row in rows.where(condition).collect()
+        }
+        assert refused == expected
+        assert all(records.where(condition).isEmpty() for condition, _ in asked)

@@ -216,3 +216,40 @@ def test_a_transform_that_is_given_stands_in_for_the_code(root):
 @pytest.mark.usefixtures("root")
 def test_every_run_has_an_id_of_its_own():
     assert prepare("x").run_id != prepare("x").run_id
+
+
+OTHER = """\
+job: y
+about: a
+sources:
+  o: {{kind: files, path: "${{param:in}}", {said}}}
+params: {{in: landing}}
+write: {{table: bronze.y, mode: append}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("said", "path", "meets"),
+    [
+        ('pattern: "*"', "landing/b", True),
+        ('pattern: "a*.csv"', "landing", True),
+        ('pattern: "*.csv"', "landing/b/c", True),
+        ('pattern: "*.json"', "landing/b", False),
+        ('pattern: "b[12]*"', "landing/b", False),
+        ('pattern: "*"', "landing/bb", False),
+        ('pattern: "*"', "${env:NOWHERE}", False),
+    ],
+)
+def test_files_that_another_job_reads_are_not_moved_away(tmp_path, said, path, meets):
+    (tmp_path / "conf/env").mkdir(parents=True)
+    (tmp_path / "conf/env/local.yaml").write_text("lake: lake\n")
+    text = OTHER.format(said='pattern: "a_*.csv", archive_to: done').replace("job: y", "job: x").replace(".y,", ".x,")
+    (tmp_path / "conf/x.yaml").write_text(text.replace("in: landing", "in: landing/b"))
+    (tmp_path / "conf/y.yaml").write_text(OTHER.format(said=said).replace("in: landing", f"in: '{path}'"))
+    (tmp_path / "conf/broken.yaml").write_text("job: z\n")
+    if meets:
+        with pytest.raises(ConfigError, match=r"archive_to: conf/y.yaml, sources.o reads the same files"):
+            prepare("x", root=tmp_path)
+    else:
+        assert prepare("x", root=tmp_path).folders["o.archive_to"] == str(tmp_path / "done")
+    assert prepare("y", root=tmp_path, params={"in": "elsewhere"}).folders

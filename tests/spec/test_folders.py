@@ -23,6 +23,7 @@ write: {table: bronze.orders, mode: append}
         (r"(?P<a>.+)_(?P<b>.+)_(?P<c>.+)\..+", ["a", "b", "c"]),
         (r"(?:x|y)?(?P<a>[^)*+]+)[*]\(\*", ["a"]),
         (r"(?P<a>(?:ab){3})", ["a"]),
+        (r"(?P<a>.*?)_(?P<b>.+?)_(?P<c>.{1,9}?)(?:\.csv)?", ["a", "b", "c"]),
     ],
 )
 def test_named_groups_of_a_sound_pattern_are_columns(folder, pattern, columns):
@@ -41,6 +42,8 @@ def test_named_groups_of_a_sound_pattern_are_columns(folder, pattern, columns):
         (r"orders_(.*)\.csv", "names no part"),
         (r"orders_(?P<a>.*", "not a regular expression: missing )"),
         (r"(?P<a>(x+)+)y", "a repeated group holds a repeat or alternatives"),
+        (r"(?P<a>(?:[a-z]?[a-z0-9]?)+)y", "a repeated group holds a repeat or alternatives"),
+        (r"(?P<a>x?x?x?x?x?)y", "5 repeats of no fixed length; at most 4"),
         (r"(?P<a>(?:x|xx)*)y", "a repeated group holds a repeat or alternatives"),
         (r"(?P<a>((x+))*)y", "a repeated group holds a repeat or alternatives"),
         (r"(?P<a>(x{1,9}){20})y", "a repeated group holds a repeat or alternatives"),

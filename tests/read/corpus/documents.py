@@ -58,6 +58,11 @@ def of_xml() -> list[Case]:
         Case("mixed.xml", b"<r><o>t<n>a</n></o><o> u </o></r>", 2, n=["a", None]),
         Case("entity.xml", b'<!DOCTYPE r [<!ENTITY x "y">]><r><o><n>&x;</n></o></r>', file=BROKEN, alone="the other reader lets a file define its own"),
         Case("skipped entity.xml", b'<!DOCTYPE r SYSTEM "x.dtd"><r><o><n>&x;</n></o></r>', file=BROKEN),
+        Case("entity of another file.xml", b'<!DOCTYPE r SYSTEM "x.dtd"><r><o n="x&y;z"/></r>', file=BROKEN, alone="the other reader leaves it out"),
+        Case("declared elsewhere.xml", b'<!DOCTYPE r [%p;]><r><o n="x&y;z"/></r>', file=BROKEN, alone="the other reader leaves it out"),
+        Case("default.xml", b'<!DOCTYPE r [<!ATTLIST o n CDATA "made up">]><r><o/></r>', file=BROKEN, alone="the other reader makes it up"),
+        Case("declared.xml", b"<!DOCTYPE r [<!ELEMENT o ANY>]><r><o><n>a</n></o></r>", 1, n=["a"]),
+        Case("deep beside.xml", b"<r><o/>" + b"<n>" * 5000 + b"</n>" * 5000 + b"</r>", file=BROKEN, alone="deeper than we go"),
         Case("no entity.xml", b"<!DOCTYPE r><r><o><n>a</n></o></r>", 1, n=["a"]),
         Case("deep.xml", b"<r><o>" + b"<n>" * 5000 + b"</n>" * 5000 + b"</o></r>", file=BROKEN, alone="deeper than we go"),
         Case("zero.xml", b"", file="FILE_EMPTY"),
@@ -114,6 +119,7 @@ def of_excel() -> list[Case]:
         "=",
         " x ",
     ]
+    nothing = rewritten(workbook(("id", "n"), (1, '=""')), sheet, rb'<c r="B2">', b'<c r="B2" t="str">')
     computed = rewritten(workbook(("id", "n"), (1, "=1+1")), sheet, rb"<v ?/>|<v></v>", b"<v>2</v>")
     return [
         Case("good.xlsx", good, 2, n=["a", "b"]),
@@ -124,6 +130,8 @@ def of_excel() -> list[Case]:
         Case("only header.xlsx", workbook(("id", "n"))),
         Case("error.xlsx", workbook(("id", "n"), (1, "#DIV/0!")), 1, n=["#DIV/0!"]),
         Case("computed.xlsx", computed, 1, n=["2"]),
+        Case("computed to nothing.xlsx", nothing, 1, n=[None]),
+        Case("cell of a taken name.xlsx", workbook(("id", "_c2"), (1, "a", "x")), file="FILE_HEADER", alone="our names"),
         Case("formula never computed.xlsx", workbook(("id", "n"), (1, "=1+1")), file=BROKEN, alone="the other reader makes nothing of it"),
         Case("name twice.xlsx", workbook(("id", "ID"), (1, 2)), file="FILE_HEADER", alone="our names"),
         Case("no row.xlsx", workbook(), file="FILE_HEADER", alone="our header"),

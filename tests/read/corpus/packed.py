@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
+import zipfile
 import zlib
 
 import zstandard
@@ -52,6 +54,8 @@ def archives() -> list[Case]:
     locked = bytearray(zipped(("a.csv", SMALL)))
     locked[6] |= 1
     locked[locked.index(b"PK\x01\x02") + 8] |= 1
+    future = bytearray(zipped(("a.csv", SMALL)))
+    future[future.index(b"PK\x01\x02") + 6] = 99
     several = zipped(
         ("a.csv", SMALL), ("deep/b.csv", b"id,n\n1\n2,b\n"), ("c.json", b'{"id":1,"n":"c"}\n'), ("empty.csv", b""),
         ("notes.docx", b"x"), ("__MACOSX/a.csv", b"x"), (".hidden.csv", b"x"), ("d.csv.gz", gzip.compress(SMALL)),
@@ -82,7 +86,28 @@ def archives() -> list[Case]:
         Case("no file.zip", zipped(), file="FILE_EMPTY", alone=ALONE),
         Case("only hidden.zip", zipped(("__MACOSX/a.csv", b"x")), file="FILE_EMPTY", alone=ALONE),
         Case("twice.zip", _twice(), file="FILE_UNREADABLE", alone=ALONE),
+        Case(
+            "name of no text.zip",
+            zipped(("é.csv", SMALL)).replace("é".encode(), b"\xff\xfe"),
+            file="FILE_UNREADABLE",
+            alone=ALONE,
+        ),
+        Case("of the future.zip", bytes(future), file="FILE_UNREADABLE", alone=ALONE),
+        Case("lzma.zip", _lzma(), alone=ALONE),
+        Case("lzma.zip!/a.csv", None, file="FILE_UNREADABLE"),
+        Case("lzma.zip!/b.csv", None, 1, n=["a"]),
     ]
+
+
+def _lzma() -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("a.csv", LONG)
+        archive.writestr("b.csv", SMALL)
+    broken = bytearray(out.getvalue())
+    # what says how it is packed
+    broken[39] = 0xFF
+    return bytes(broken)
 
 
 def _twice() -> bytes:
