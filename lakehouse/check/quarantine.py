@@ -215,7 +215,8 @@ def judging(where: str) -> Iterator[None]:
     try:
         yield
     except PySparkException as error:
-        message = f"--where {where}: it fails on some row: {first_line(error)}"
+        # what Spark says holds the value, which may be personal
+        message = f"--where {where}: it fails on some row: {error.getCondition() or type(error).__name__}"
         raise ConfigError(message, hint="say what such a row means, with try_cast() and the like") from None
 
 
