@@ -257,6 +257,22 @@ def test_over_table_is_for_the_rows_that_are_written_where_each_record_has_one(f
     assert "'over table' is for the rows that are written" in problem
 
 
+def test_the_tables_that_rules_look_into_are_read_as_they_are(folder):
+    # vacuum keeps the versions that such a job may still need
+    assert folder.job(JOB.replace("RULE", '"exists_in(b, silver.items.id)"')).reads_as_it_is == {"silver.items"}
+
+
+def test_freshness_is_a_rule_of_the_table(folder):
+    asked = JOB.replace("rules:", "freshness: {column: B, within: 2 hours}\n    rules:").replace("RULE", "a > 1")
+    contract = folder.job(asked).write.contract
+    assert [rule.check for rule in contract.with_freshness.rules] == [
+        "a > 1",
+        "max(`B`) >= current_timestamp() - interval 7200 seconds",
+    ]
+    [problem] = folder.problems(asked.replace("name: r,", "name: freshness,"))
+    assert "'freshness' is the rule that freshness: makes" in problem
+
+
 def test_a_contract_of_a_write_is_read_from_its_file(folder):
     folder.write("contracts/out.yaml", "columns: {a: int}\nrules: [{name: r, check: c > 1}]\n")
     begin = JOB.index("  contract:\n")
