@@ -61,7 +61,7 @@ def with_types(rows: DataFrame, contract: Contract, missing: str) -> tuple[DataF
             if contract.unknown == "rescue" and column.nullable:
                 misfits[found] = ~kept
             else:
-                faults.append(F.when(sound & ~is_kept, F.lit(f"CAST:{name}")))
+                faults.append(F.when(sound & _asked_of(rows, name) & ~is_kept, F.lit(f"CAST:{name}")))
         if not column.nullable:
             told = F.coalesce(F.array_contains(TOLD, name), F.lit(True)) if TOLD in rows.columns else F.lit(True)
             faults.append(F.when(sound & is_kept & told & col(name).isNull(), F.lit(f"NULL_VALUE:{name}")))
@@ -98,6 +98,16 @@ def _judged_alone(rows: DataFrame, pair: tuple[Column, Column], declared: str, h
     except AnalysisException:
         message = f"the contract declares {declared}, and no {have.simpleString()} can become one"
         raise ConfigError(message, hint="declare the type that the source has, and cast in transform()") from None
+
+
+def _asked_of(rows: DataFrame, name: str) -> Column:
+    """Whether a value of the column is asked for: not of a row that the write takes for its key, and that has others.
+
+    Of a deletion that came as its key nothing is told, and the columns of that key are among them.
+    """
+    if TOLD not in rows.columns:
+        return F.lit(True)
+    return F.coalesce(F.array_contains(TOLD, name) | (F.size(TOLD) == 0), F.lit(True))
 
 
 @dataclass(frozen=True)

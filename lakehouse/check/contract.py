@@ -78,7 +78,7 @@ def check(
         ConfigError: Spark does not understand a rule, a rule fails on a row, or a column cannot have its type.
     """
     known, beside = contract or Contract(), beside or Beside()
-    asked = beside.asking(known)
+    asked = beside.asking(known, arrived.rows.columns)
     is_judged = arrived.judged and is_judged_alone(known)
     judged = arrived.rows if is_judged else judge(arrived.rows, known, missing=missing, beside=beside)
     # evaluated once, by the first that asks for it
@@ -88,7 +88,7 @@ def check(
         [col(name) for name in kept.columns if not name.startswith("__")]
     )
     quality = quality_of(known, counts, where=where, bad_files=bad_files) if contract else None
-    if quality:
+    if quality and not beside.row_by_row:
         gate(known, quality, counts)
     skipped = {reason: counts[f"skip_{index}"] for index, reason in enumerate(arrived.skips)}
     rules = {one.rule: one.broken for one in quality.judgements if one.rule.islower()} if quality else {}
@@ -167,7 +167,7 @@ def judge(
         ConfigError: Spark does not understand a rule, or a column cannot have its type.
     """
     known, rows, beside = contract or Contract(), _with_received(rows), beside or Beside()
-    asked = beside.asking(known)
+    asked = beside.asking(known, rows.columns)
     typed, faults = with_types(rows, known, missing)
     wrong = F.when(F.col(SKIP).isNull(), F.concat_ws(BETWEEN, F.col(CODE), *faults))
     flagged = with_broken(typed.withColumn(FAULTS, wrong), asked)
@@ -197,7 +197,7 @@ def _counted(asked: Asked, columns: Sequence[str], skips: Sequence[str]) -> list
     """What is counted of a batch, as SQL: fates, faults, and of each rule what it judged and what broke it."""
     fate, contract = asked.fate(), asked.contract
     fates = {"kept": "accept", "quarantined": "quarantine", "dropped": "drop"}
-    wanted = ["count(*) AS read", f"count_if({asked.whole}) AS whole", f"count_if({CODE} IS NOT NULL) AS unreadable"]
+    wanted = ["count(*) AS read", f"count_if({asked.sound}) AS whole", f"count_if({CODE} IS NOT NULL) AS unreadable"]
     wanted += [f"count_if(({fate}) = '{value}') AS {name}" for name, value in fates.items()]
     wanted += [f"count_if({SKIP} = {literal(reason)}) AS skip_{index}" for index, reason in enumerate(skips)]
     wanted += [f"{count} AS {quoted(name)}" for name, count in told_unknown(columns).items()]
@@ -210,11 +210,12 @@ def _counted(asked: Asked, columns: Sequence[str], skips: Sequence[str]) -> list
     wanted += [f"count_if({asked.goes_on}) AS gone_on"] if contract.of_others else []
     for index, rule in enumerate(contract.rules):
         if rule in contract.of_all:
-            wanted += asked.together(index, rule, f"{asked.whole} AND ({fate}) = 'accept'")
+            is_asked = rule in asked.of_all
+            wanted += asked.together(index, rule, f"{asked.whole} AND ({fate}) = 'accept'") if is_asked else []
             continue
         wanted.append(f"count_if({asked.breaks(index)}) AS broken_{index}")
         of = asked.goes_on if rule in contract.of_others else asked.whole
-        wanted += [f"count_if({of}{asked.only(rule)}) AS judged_{index}"] if rule.only else []
+        wanted += [f"count_if({of}{asked.only(rule)}) AS judged_{index}"] if rule.only or asked.hides else []
     return wanted
 
 

@@ -16,6 +16,7 @@ from pyspark.sql.types import NumericType
 
 from lakehouse.check.rules import Asked
 from lakehouse.errors import ConfigError, first_line
+from lakehouse.lake.batch import TOLD
 from lakehouse.lake.frame import materialise, quoted
 from lakehouse.spec.expression import ReferenceCheck, UniqueCheck
 
@@ -39,6 +40,7 @@ class Beside:
     ``at``: when it is; None: Spark's own time. ``tables``: by name, as they are for this batch. ``target``: the table
     that the rows go to, if it is there; a row of it that is the same in ``record`` is the same record.
     ``of_events``: rows that are no more than the key of what is deleted are told so, and no rule is asked of them.
+    ``row_by_row``: the rows were chosen by hand, and nothing is asked of all of them together.
     """
 
     at: datetime | None = None
@@ -46,10 +48,12 @@ class Beside:
     target: DataFrame | None = None
     record: tuple[str, ...] = ()
     of_events: bool = False
+    row_by_row: bool = False
 
-    def asking(self, contract: Contract) -> Asked:
-        """The contract's rules, asked as it is here."""
-        return Asked(contract, self.at, self.of_events)
+    def asking(self, contract: Contract, columns: Sequence[str] = ()) -> Asked:
+        """The contract's rules, asked as it is here, of rows with these columns."""
+        hides = TOLD in columns and not self.of_events
+        return Asked(contract, self.at, self.of_events, hides=hides, row_by_row=self.row_by_row)
 
 
 def compared(rows: DataFrame, asked: Asked, beside: Beside) -> DataFrame:
@@ -82,9 +86,12 @@ def _broken(judged: DataFrame, rule: Rule, beside: Beside) -> list[tuple[DataFra
         return [(_absent(judged, asks, beside.tables[asks.table]), asks.columns)]
     if not isinstance(asks, UniqueCheck):
         return []
-    keys = _keys(judged, asks.columns)
+    # several rows of one record are one: the write keeps the last of them, or the first
+    records = _keys(judged, asks.columns, beside.record)
+    keys = records.distinct() if beside.record else records
+    values = keys.columns[: len(asks.columns)]
     found: list[tuple[DataFrame, Sequence[str]]]
-    found = [(keys.groupBy(*keys.columns).count().where("count > 1").drop("count"), asks.columns)]
+    found = [(keys.groupBy(*values).count().where("count > 1").drop("count"), asks.columns)]
     if asks.in_table and beside.target is not None:
         columns = (*asks.columns, *beside.record)
         found.append((_held(judged, asks, beside.target, beside.record), columns))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.errors import first_line
+from lakehouse.lake.batch import RESCUED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -55,7 +56,8 @@ class Shown:
         return [self._masked(one) for one in value] if isinstance(value, list) else value
 
     def _hides(self, name: str) -> bool:
-        return not self.is_known or name.lower() in self.hidden
+        # what fitted nowhere may be the value of any of them
+        return not self.is_known or name.lower() in self.hidden or bool(self.hidden and name == RESCUED)
 
 
 def _parsed(text: str) -> Any:

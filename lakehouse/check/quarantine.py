@@ -80,6 +80,8 @@ _COMMENTS = {
     "why": "Why it was discarded",
 }
 
+_PLACE = ("file", "position", "topic", "partition", "offset")
+
 REQUEUE = "requeue/"
 """What the stream of a requeue begins with; its id follows."""
 
@@ -164,6 +166,24 @@ def put_aside(
             f"{table.name}: {expected} rows were to be put aside, the commit holds {found.metrics.get('numOutputRows')}"
         )
         raise ImbalanceError(message)
+    if identity.stream.startswith(REPLAY):
+        _discard_again(spark, table, identity)
+
+
+def _discard_again(spark: SparkSession, table: Table, identity: Identity) -> None:
+    """Close what a replay put aside of records that a person has discarded: they are no news to anybody."""
+    _complete(spark, table)
+    same = " AND ".join(f"q.source.{name} <=> d.{name}" for name in _PLACE)
+    places = ", ".join(f"source.{name}" for name in _PLACE)
+    job, stream = literal(identity.job), literal(identity.stream)
+    own, others = f"q.job = {job} AND q.stream = {stream}", f"job = {job} AND stream <> {stream}"
+    closed = f"record, max_by(closed_by, closed_at) AS who, max_by(why, closed_at) AS why FROM {table.sql}"
+    seen = f"SELECT {places}, {closed} WHERE {DISCARDED} AND {others} GROUP BY {places}, record"
+    spark.sql(
+        f"MERGE INTO {table.sql} AS q USING ({seen}) AS d ON {own} AND q.batch = {identity.batch} "
+        f"AND q.outcome IS NULL AND q.record <=> d.record AND {same} WHEN MATCHED THEN UPDATE SET "
+        "outcome = 'discarded', closed_at = current_timestamp(), closed_by = d.who, why = d.why"
+    )
 
 
 def every_row(spark: SparkSession, table: Table) -> DataFrame:
@@ -215,7 +235,8 @@ def judging(where: str) -> Iterator[None]:
     try:
         yield
     except PySparkException as error:
-        message = f"--where {where}: it fails on some row: {first_line(error)}"
+        # what Spark says holds the value, which may be personal
+        message = f"--where {where}: it fails on some row: {error.getCondition() or type(error).__name__}"
         raise ConfigError(message, hint="say what such a row means, with try_cast() and the like") from None
 
 

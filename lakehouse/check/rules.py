@@ -6,6 +6,7 @@ together for every row that broke nothing.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from pyspark.sql import functions as F
 from lakehouse.check.named import CHECKS
 from lakehouse.errors import ConfigError, first_line
 from lakehouse.lake.batch import CODE, SKIP, TOLD
+from lakehouse.lake.frame import literal
 from lakehouse.spec.expression import RowCheck, at_time
 from lakehouse.spec.functions import NAMED
 
@@ -34,33 +36,60 @@ of them. Spark has compiled code for that, and none to leave NULLs out of an arr
 
 _BROKEN, _BITS = "__broken_", 60
 
+_SHOWN = re.compile(r"^== SQL[^\n]*==\n(.*?)(?=^\s*\^|\Z)", re.MULTILINE | re.DOTALL)
+"""Where Spark shows the expression that failed on a row; of a disk or a network that fails it shows none."""
+
+_NAME = re.compile(r"[\w.`]+")
+
 
 @dataclass(frozen=True)
 class Asked:
     """The rules of a contract, and how they are asked.
 
     ``at`` is when; None: Spark's own time, which a stream fixes itself. ``of_events``: some rows are no more than the
-    key of what is deleted. ``stays``: whatever is wrong with a row, it is where it is.
+    key of what is deleted. ``stays``: whatever is wrong with a row, it is where it is. ``hides``: rows tell which
+    columns they tell, and one that tells none is a deletion. ``row_by_row``: the rows were chosen by hand, so that
+    nothing is asked of all of them together, and a row that would end the run is put aside.
     """
 
     contract: Contract
     at: datetime | None = None
     of_events: bool = False
     stays: bool = False
+    hides: bool = False
+    row_by_row: bool = False
+
+    @property
+    def sound(self) -> str:
+        """Which rows columns are asked of: those that could be read, are rows of data, and no events of the write."""
+        is_event = f" AND {TOLD} IS NULL" if self.of_events else ""
+        return f"({CODE} IS NULL AND {SKIP} IS NULL{is_event})"
 
     @property
     def whole(self) -> str:
-        """Which rows rules are asked of: those that could be read, are rows of data, and are more than a key."""
-        is_event = f" AND {TOLD} IS NULL" if self.of_events else ""
-        return f"({CODE} IS NULL AND {SKIP} IS NULL{is_event})"
+        """Which rows rules are asked of: those that are sound, and more than a key."""
+        return f"({self.sound} AND ({TOLD} IS NULL OR size({TOLD}) > 0))" if self.hides else self.sound
 
     def sql(self, text: str) -> str:
         """An expression as Spark takes it, whatever comments are in it."""
         return f"(\n{at_time(text, self.at) if self.at else text}\n)"
 
     def only(self, rule: Rule) -> str:
-        """Of which rows a rule is, by its ``where``."""
-        return f" AND {self.sql(rule.only.sql)}" if rule.only else ""
+        """Of which rows a rule is, by its ``where`` and by what they tell."""
+        read = {name.lower() for name in rule.reads} if self.hides else set()
+        needed = [name for name in self.contract.columns if name.lower() in read]
+        told = " AND ".join(f"array_contains({TOLD}, {literal(name)})" for name in needed)
+        tells = f" AND ({TOLD} IS NULL OR {told})" if told else ""
+        return tells + (f" AND {self.sql(rule.only.sql)}" if rule.only else "")
+
+    def puts_aside(self, rule: Rule) -> bool:
+        """Whether a row that breaks the rule is put aside."""
+        return rule.on_fail == "quarantine" or (self.row_by_row and rule.on_fail == "fail")
+
+    @property
+    def of_all(self) -> Sequence[Rule]:
+        """The rules that are asked of all rows together."""
+        return () if self.row_by_row else self.contract.of_all
 
     def breaks(self, index: int) -> str:
         """Whether a row breaks the rule."""
@@ -80,7 +109,8 @@ class Asked:
         if self.stays:
             return "'accept'"
         rules = self.contract.rules if rules is None else rules
-        aside, drop = ([rule for rule in rules if rule.on_fail == fate] for fate in ("quarantine", "drop"))
+        aside = [rule for rule in rules if self.puts_aside(rule)]
+        drop = [rule for rule in rules if rule.on_fail == "drop"]
         return (
             f"CASE WHEN {FAULTS} <> '' OR {self.breaks_one(aside)} THEN 'quarantine' "
             f"WHEN {SKIP} IS NOT NULL OR {self.breaks_one(drop)} THEN 'drop' ELSE 'accept' END"
@@ -96,7 +126,7 @@ class Asked:
         told = [
             f"CASE WHEN {self.breaks(index)} THEN 'RULE:{rule.name}' END"
             for index, rule in enumerate(self.contract.rules)
-            if rule.on_fail == "quarantine"
+            if self.puts_aside(rule)
         ]
         before = f"CASE WHEN {FAULTS} = '' THEN array() ELSE split({FAULTS}, '\\u001f') END"
         return f"concat({before}, array_compact(array({', '.join([*told, 'CAST(NULL AS STRING)'])})))"
@@ -196,16 +226,18 @@ def _faults(typed: DataFrame, asked: Asked, rules: Sequence[Rule]) -> str | None
 
 def failing(asked: Asked, error: Exception) -> Rule | None:
     """The rule that an error of Spark's is about: Spark shows the expression that failed, as it was written."""
-    told = str(error)
-    for rule in asked.contract.rules:
+    shown = "\n".join(_SHOWN.findall(str(error)))
+    found: list[tuple[int, int]] = []
+    for index, rule in enumerate(asked.contract.rules):
         texts = [getattr(check, "sql", "") for check in (rule.asks, rule.only)]
         texts += getattr(rule.asks, "parts", ())[1::2]
         computed = [one for check in (rule.asks, rule.only) for one in getattr(check, "computed", ())]
         texts += [text for one in computed for text in one.arguments]
-        timed = {asked.sql(text)[2:-2] for text in texts if text}
-        if any(text in told for text in timed if not text.isdigit()):
-            return rule
-    return None
+        # a name alone cannot fail, and is part of what else may
+        timed = {asked.sql(text)[2:-2] for text in texts if text and not _NAME.fullmatch(text)}
+        found += [(len(text), -index) for text in timed if text in shown]
+    # the longest, as one rule may be a part of another
+    return asked.contract.rules[-max(found)[1]] if found else None
 
 
 def _bit(index: int) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.errors import QualityGateError
 from lakehouse.lake.quality import Judgement, Quality
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from lakehouse.spec.contract import Contract
     from lakehouse.spec.rule import Rule
@@ -28,6 +29,8 @@ def quality_of(contract: Contract, counts: Mapping[str, Any], *, where: str, bad
         if columns and code in counts:
             found.append(Judgement(code, dimension, "error", whole * columns, counts[code]))
     for index, rule in enumerate(contract.rules):
+        if f"broken_{index}" not in counts:
+            continue
         found.append(Judgement(rule.name, rule.measures, rule.weight, *_of(rule, index, contract, counts)))
     return Quality(where, contract.fingerprint, tuple(found))
 
@@ -48,15 +51,24 @@ def gate(contract: Contract, quality: Quality, counts: Mapping[str, Any], *, so:
             less than ``min_score``.
     """
     found = {one.rule: one for one in quality.judgements}
-    told = [_why(rule, found[rule.name], _values(rule, index, counts)) for index, rule in enumerate(contract.rules)]
+    told = [
+        _why(rule, found[rule.name], _values(rule, index, counts, contract.personal))
+        for index, rule in enumerate(contract.rules)
+    ]
     failed = [one for one in told if one]
-    least = float(contract.min_score.rstrip("%")) if contract.min_score else 0.0
-    if quality.score * 100 < least:
+    if contract.min_score and _is_less(quality, contract.min_score):
         by = ", ".join(f"{name} {score:.2%}" for name, score in quality.by_dimension().items())
         failed.append(f"min_score: {contract.min_score}: the score is {quality.score:.4%} ({by})")
     if failed:
         message = f"more is broken than the contract allows, {so}: {'; '.join(failed)}"
         raise QualityGateError(message, hint="mend the data at its source, or change the rule", quality=quality)
+
+
+def _is_less(quality: Quality, least: str) -> bool:
+    """Whether the share that is right is less than so many percent, exactly."""
+    judged = sum(one.judged for one in quality.judgements)
+    right = judged - sum(one.broken for one in quality.judgements)
+    return right * 100 < Decimal(least.rstrip("%")) * judged
 
 
 def _why(rule: Rule, found: Judgement, values: str) -> str | None:
@@ -71,7 +83,9 @@ def _why(rule: Rule, found: Judgement, values: str) -> str | None:
     return None
 
 
-def _values(rule: Rule, index: int, counts: Mapping[str, Any]) -> str:
-    """What the aggregates of a rule are."""
+def _values(rule: Rule, index: int, counts: Mapping[str, Any], personal: Sequence[str]) -> str:
+    """What the aggregates of a rule are; of what is personal no value."""
     parts = getattr(rule.asks, "parts", ())[1::2]
+    if parts and {name.lower() for name in rule.reads} & {name.lower() for name in personal}:
+        return "what it came to is not shown: it may hold personal data"
     return ", ".join(f"{part} is {counts[f'value_{index}_{number}']}" for number, part in enumerate(parts))

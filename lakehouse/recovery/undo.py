@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F
 
-from lakehouse.check.quarantine import REPLAY, every_row
+from lakehouse.check.quarantine import REPLAY, REQUEUE, every_row
 from lakehouse.errors import BuiltUponError, RecoveryError
 from lakehouse.lake.storage import local
 from lakehouse.lake.table import commits, exists, head, read_table
@@ -209,6 +209,7 @@ def undo(
         plan = planned()
         report = Report(run_id, dry_run, tuple(step for step, _, _ in plan))
         say(report)
+        _can_be_opened(spark, plan)
         if not dry_run:
             _hold(jobs, plan)
             _done(spark, plan)
@@ -224,6 +225,31 @@ def _hold(jobs: Mapping[str, Workplace], plan: list[tuple[Step, Setback, _Run]])
     if strange := sorted({run.work.job.job for _, _, run in plan} - jobs.keys()):
         message = f"{strange[0]} has built on the run meanwhile"
         raise BuiltUponError(message, hint="ask again")
+
+
+def _can_be_opened(spark: SparkSession, plan: list[tuple[Step, Setback, _Run]]) -> None:
+    """Hold what a requeue took up against what of it is still there to be opened again.
+
+    Raises:
+        RecoveryError: rows of it have gone for good, and would then be nowhere.
+    """
+    for _, wanted, run in plan:
+        streams = [stream for stream in wanted.streams if stream.startswith(REQUEUE)]
+        quarantine = run.work.lake.quarantine(run.target.name)
+        if not streams or not exists(spark, quarantine):
+            continue
+        ledger = read_table(spark, run.work.lake.ledger).where(F.col("event") == "batch")
+        noted = ledger.where(F.col("stream").isin(streams)).select("stream", "inputs").distinct().collect()
+        rows = every_row(spark, quarantine).where(F.col("requeue").isin([one[len(REQUEUE) :] for one in streams]))
+        there = {f"{REQUEUE}{row.requeue}": row["count"] for row in rows.groupBy("requeue").count().collect()}
+        for row in noted:
+            taken = sum(one.get("rows", 0) for one in json.loads(row.inputs).values() if "requeue" in one)
+            if (left := there.get(row.stream, 0)) < taken:
+                message = (
+                    f"{row.stream} took up {taken:,} rows of {quarantine.name}, of which {left:,} are still there: "
+                    "the others have expired"
+                )
+                raise RecoveryError(message, hint="correct the rows by a run; quarantine_retention says what is kept")
 
 
 def _done(spark: SparkSession, plan: list[tuple[Step, Setback, _Run]]) -> None:

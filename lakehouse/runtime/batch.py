@@ -7,7 +7,7 @@ from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import partial, reduce
+from functools import reduce
 from typing import TYPE_CHECKING, Any, Literal
 
 from pyspark.errors import PySparkException
@@ -35,7 +35,7 @@ from lakehouse.lake.types import resolved
 from lakehouse.publish.ledger import Event
 from lakehouse.runtime.breaker import judge
 from lakehouse.runtime.fates import rows_of
-from lakehouse.runtime.judged import after_transform, beside, together
+from lakehouse.runtime.judged import after_transform, beside, looks_into_target, together
 from lakehouse.runtime.lock import leased
 from lakehouse.runtime.query import QueryTransform
 from lakehouse.write import plan
@@ -115,7 +115,8 @@ class Batch:
     """One batch of a job, and all that is fixed of it before it is read.
 
     ``versions`` are those of the static sources, and by their names of the tables that rules look into; ``incoming`` is
-    None for a job that has no incremental one. ``at`` is the time for its rules.
+    None for a job that has no incremental one. ``at`` is the time for its rules. ``row_by_row``: the rows were chosen
+    by hand, so that nothing is asked of all of them together.
     """
 
     work: Workplace
@@ -125,6 +126,11 @@ class Batch:
     incoming: Incoming | None
     target: Table
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    row_by_row: bool = False
+
+    def around(self, contract: Contract | None) -> Beside:
+        """What the rules of a contract look at beside the rows."""
+        return beside(self.work, self.spark, contract, self.versions, self.at, row_by_row=self.row_by_row)
 
     def known(self) -> Batch:
         """The batch with the tables that it reads among its inputs, as every commit of it notes them."""
@@ -155,7 +161,9 @@ def pinned(work: Workplace, spark: SparkSession, identity: Identity) -> dict[str
         tables = {name: table for name, table in tables.items() if name not in fixed}
     else:
         fixed = {}
-    return {**fixed, **{name: _newest(spark, work.lake.table(table)).version for name, table in tables.items()}}
+    # a table is read at one version, however often it is named
+    newest = {table: _newest(spark, work.lake.table(table)).version for table in {*tables.values()}}
+    return {**fixed, **{name: newest[table] for name, table in tables.items()}}
 
 
 def _newest(spark: SparkSession, table: Table) -> Commit:
@@ -179,7 +187,7 @@ def process(batch: Batch, journal: Journal) -> Outcome:
     if made:
         identity = replace(identity, inputs=made.note["inputs"])
         if batch.incoming and batch.incoming.is_stateful:
-            _taken(batch.incoming, Clock(), partial(beside, work, spark, versions=batch.versions, at=batch.at))
+            _taken(batch.incoming, Clock(), batch.around)
     is_judged = (identity.stream, identity.batch) != journal.let_through
     try:
         outcome = replayed(made, identity) if made else _through(batch, is_judged=is_judged)
@@ -251,16 +259,29 @@ def _made(batch: Batch, clock: Clock) -> _Made:
         name: read_table(batch.spark, work.lake.table(source.table), batch.versions[name])
         for name, source in work.job.statics.items()
     }
-    around = partial(beside, work, batch.spark, versions=batch.versions, at=batch.at)
-    taken = _taken(batch.incoming, clock, around) if batch.incoming else _Taken()
+    taken = _taken(batch.incoming, clock, batch.around) if batch.incoming else _Taken()
+    contract = work.job.write.contract
+    is_empty = batch.incoming is not None and not taken.rows
     made = _Made(taken, None, dict(taken.counts), {"read": taken.rejected}, taken.rules, taken.quality)
-    if batch.incoming is None or taken.rows:
+    if not is_empty or (contract and contract.of_all and not batch.row_by_row):
         with clock.stage("transform"):
             made_of = _transformed(work, {**frames, **taken.frames})
             _without_own(work, made_of)
             produced = renamed(made_of, work.job.write)
-            _judged(batch, made, produced, around(work.job.write.contract))
+            if is_empty:
+                _judged_empty(batch, made, produced)
+            else:
+                _judged(batch, made, produced, batch.around(contract))
     return made
+
+
+def _judged_empty(batch: Batch, made: _Made, produced: DataFrame) -> None:
+    """Ask of no rows what the contract of the write asks of all rows together; nothing is made of them."""
+    checked = after_transform(
+        produced.limit(0), batch.work.job.write, batch.around(batch.work.job.write.contract), batch.target
+    )
+    made.quality = (*made.quality, *([checked.quality] if checked and checked.quality else []))
+    made.rules = together(made.rules, checked.broken if checked else {})
 
 
 def _judged(batch: Batch, made: _Made, produced: DataFrame, around: Beside) -> None:
@@ -295,29 +316,39 @@ def explained(batch: Batch) -> WriteResult:
 
 def _through(batch: Batch, *, is_judged: bool) -> Outcome:
     """The five calls: read, check, transform, write; the last, publish, is the caller's."""
-    clock, now, spark, target = Clock(), datetime.now(UTC), batch.spark, batch.target
+    clock = Clock()
+    if looks_into_target(batch.work.job.write.contract):
+        # what is found of the table must still be so when it is written
+        with leased(batch.target):
+            return _written(batch, _made(batch, clock), clock, is_judged=is_judged)
     made = _made(batch, clock)
+    with leased(batch.target):
+        return _written(batch, made, clock, is_judged=is_judged)
+
+
+def _written(batch: Batch, made: _Made, clock: Clock, *, is_judged: bool) -> Outcome:
+    """The fourth call; the target is leased."""
+    now, spark, target = datetime.now(UTC), batch.spark, batch.target
     known, aside, taken = made.known, made.aside, made.taken
-    with leased(target):
-        planned = _planned(batch, made, clock)
-        if planned.rejected is not None:
-            known["rejected"] += planned.planned.rejected
-            aside["write"] = [*aside["write"], too_late(planned.rejected, _columns(made))]
-        identity = replace(batch.identity, rows=known, rules=made.rules)
-        put = known.get("quarantined", 0) + known.get("rejected", 0)
-        if is_judged:
-            came = known.get("read") or known.get("produced", 0)
-            judge(spark, planned, batch.work.job.breaker, aside=put, of=came)
-        quarantine = batch.work.lake.quarantine(target.name)
-        if put or (identity.again and exists(spark, quarantine)):
-            with clock.stage("quarantine"):
-                put_aside(spark, quarantine, aside, taken.bad_files, identity, now=now, expected=put)
-        if batch.incoming and batch.incoming.send_on:
-            with clock.stage("dead_letters"):
-                for rejected in taken.rejected:
-                    batch.incoming.send_on(rejected)
-        with clock.stage("write"):
-            written = replace(planned, identity=replace(identity, quality=made.quality)).commit(spark)
+    planned = _planned(batch, made, clock)
+    if planned.rejected is not None:
+        known["rejected"] += planned.planned.rejected
+        aside["write"] = [*aside["write"], too_late(planned.rejected, _columns(made))]
+    identity = replace(batch.identity, rows=known, rules=made.rules)
+    put = known.get("quarantined", 0) + known.get("rejected", 0)
+    if is_judged:
+        came = known.get("read") or known.get("produced", 0)
+        judge(spark, planned, batch.work.job.breaker, aside=put, of=came)
+    quarantine = batch.work.lake.quarantine(target.name)
+    if put or (identity.again and exists(spark, quarantine)):
+        with clock.stage("quarantine"):
+            put_aside(spark, quarantine, aside, taken.bad_files, identity, now=now, expected=put)
+    if batch.incoming and batch.incoming.send_on:
+        with clock.stage("dead_letters"):
+            for rejected in taken.rejected:
+                batch.incoming.send_on(rejected)
+    with clock.stage("write"):
+        written = replace(planned, identity=replace(identity, quality=made.quality)).commit(spark)
     rows = rows_of(known, written).balance()
     return Outcome(identity.stream, identity.batch, "done", rows, written, made.rules, clock.rounded(), made.quality)
 
@@ -333,11 +364,14 @@ def _planned(batch: Batch, made: _Made, clock: Clock) -> Plan:
 
 
 def _described(job: Job) -> Write:
-    """The write, with what the contract says of a column where the write says nothing of it."""
+    """The write, with what the contracts say of a column where the write says nothing of it."""
     contract = job.stream[1].contract if job.is_incremental else None
-    told = {name: column.about for name, column in contract.columns.items() if column.about} if contract else {}
+    told: dict[str, tuple[str, str]] = {}
+    for one in (contract, job.write.contract):
+        columns = one.columns if one else {}
+        told |= {name.lower(): (name, column.about) for name, column in columns.items() if column.about}
     said = {name.lower() for name in job.write.comments}
-    others = {name: about for name, about in told.items() if name.lower() not in said}
+    others = {name: about for lower, (name, about) in told.items() if lower not in said}
     return job.write.model_copy(update={"comments": {**job.write.comments, **others}})
 
 

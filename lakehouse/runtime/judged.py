@@ -34,11 +34,24 @@ _PLACE = ("file", "topic", "partition", "offset", "position")
 
 
 def beside(
-    work: Workplace, spark: SparkSession, contract: Contract | None, versions: Mapping[str, int], at: datetime
+    work: Workplace,
+    spark: SparkSession,
+    contract: Contract | None,
+    versions: Mapping[str, int],
+    at: datetime,
+    *,
+    row_by_row: bool = False,
 ) -> Beside:
     """What the rules of a contract look at beside the rows, at the versions that are fixed for the batch."""
     names = contract.references if contract else []
-    return Beside(at, {name: read_table(spark, work.lake.table(name), versions[name]) for name in names})
+    tables = {name: read_table(spark, work.lake.table(name), versions[name]) for name in names}
+    return Beside(at, tables, row_by_row=row_by_row)
+
+
+def looks_into_target(contract: Contract | None) -> bool:
+    """Whether a rule compares rows with those of the table that they go to."""
+    rules = contract.rules if contract else ()
+    return any(isinstance(rule.asks, UniqueCheck) and rule.asks.in_table for rule in rules)
 
 
 def after_transform(produced: DataFrame, spec: Write, around: Beside, target: Table) -> Checked | None:
@@ -63,9 +76,8 @@ def after_transform(produced: DataFrame, spec: Write, around: Beside, target: Ta
     events = _key_alone(produced, spec, contract)
     rows = sourced(produced).withColumns({**beside, **events})
     spark = produced.sparkSession
-    is_asked = any(isinstance(rule.asks, UniqueCheck) and rule.asks.in_table for rule in contract.rules)
-    there = read_table(spark, target) if is_asked and exists(spark, target) else None
-    around = Beside(around.at, around.tables, there, _record(produced, spec), bool(events))
+    there = read_table(spark, target) if looks_into_target(contract) and exists(spark, target) else None
+    around = replace(around, target=there, record=_record(produced, spec), of_events=bool(events))
     checked = check(Arrived(rows), contract, missing="error", beside=around, where="write")
     return checked if SOURCE in produced.columns else _without_source(checked)
 
@@ -78,9 +90,10 @@ def _key_alone(produced: DataFrame, spec: Write, contract: Contract) -> dict[str
     is_end = F.lit(False)
     for name in ends:
         is_end = is_end | flag(produced, getattr(spec, name), spec.table, name)
-    kept = {name.lower() for name in (*getattr(spec, "keys", ()), *getattr(spec, "sequence_by", ()))}
-    told = [F.lit(name) for name in contract.columns if name.lower() in kept]
-    return {TOLD: F.when(is_end, F.array(*told) if told else F.array().cast("array<string>"))}
+    kept = {name.lower(): name for name in (*getattr(spec, "keys", ()), *getattr(spec, "sequence_by", ()))}
+    # by the contract's spelling, where it has the column; what it has not stays, so that they are never none
+    told = {**kept, **{name.lower(): name for name in contract.columns if name.lower() in kept}}
+    return {TOLD: F.when(is_end, F.array(*map(F.lit, told.values())))}
 
 
 def _record(produced: DataFrame, spec: Write) -> tuple[str, ...]:

@@ -242,9 +242,7 @@ def _steps(spark: SparkSession, lake: Lake, item: _Item, asked: Plan, jobs: Mapp
         yield expire(spark, item.table, kept, dry_run=asked.dry_run)
     yield from compact(spark, item.table, dry_run=asked.dry_run, bounds=asked.bounds)
     # those that read it as it is, and those that cannot be read themselves, may need an older version
-    unconcerned = [
-        name for name, job in jobs.items() if item.table.name not in {one.table for one in job.statics.values()}
-    ]
+    unconcerned = [name for name, job in jobs.items() if item.table.name not in job.reads_as_it_is]
     with ExitStack() as locks:
         if asked.retain < LEAST and not asked.dry_run and (why := _not_alone(lake, jobs, locks)):
             yield Done("vacuum", "skipped", why)

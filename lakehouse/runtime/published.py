@@ -16,6 +16,7 @@ from lakehouse.publish.ledger import Event
 from lakehouse.runtime.judged import beside
 from lakehouse.runtime.lock import leased
 from lakehouse.runtime.requeue import writers
+from lakehouse.runtime.result import told
 from lakehouse.runtime.session import settled, start
 from lakehouse.runtime.workplace import prepare
 
@@ -29,14 +30,27 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Found:
+    """What a table was found to be by the contract of one job, and the gate of it that is broken, if any."""
+
+    job: str
+    quality: Quality
+    error: QualityGateError | None = None
+
+
+@dataclass(frozen=True)
 class Report:
     """What was found of a table by the contract of each job that writes it, and by which rules it could not be held."""
 
     table: str
     version: int | None
-    found: tuple[tuple[str, Quality], ...]
+    found: tuple[Found, ...]
     passed_over: tuple[str, ...] = ()
-    error: LakehouseError | None = None
+
+    @property
+    def error(self) -> LakehouseError | None:
+        """The first error; those of other contracts are beside them."""
+        return next((one.error for one in self.found if one.error), None)
 
     def as_json(self) -> dict[str, Any]:
         """The object that ``lakehouse contract check --json`` prints."""
@@ -46,20 +60,22 @@ class Report:
             "version": self.version,
             "contracts": [
                 {
-                    "job": job,
-                    "version": one.version,
-                    "score": round(one.score, 9),
-                    "dimensions": {name: round(score, 9) for name, score in one.by_dimension().items()},
-                    "rules": [asdict(judgement) for judgement in one.judgements],
+                    "job": found.job,
+                    "version": found.quality.version,
+                    "score": round(found.quality.score, 9),
+                    "dimensions": {name: round(score, 9) for name, score in found.quality.by_dimension().items()},
+                    "rules": [asdict(judgement) for judgement in found.quality.judgements],
+                    "error": told(found.error),
                 }
-                for job, one in self.found
+                for found in self.found
             ],
             "passed_over": list(self.passed_over),
         }
 
     def told(self) -> Iterator[str]:
         """It in words."""
-        for job, one in self.found:
+        for found in self.found:
+            job, one = found.job, found.quality
             by = ", ".join(f"{name} {score:.2%}" for name, score in one.by_dimension().items())
             yield f"{self.table}  version {self.version}  by {job}'s write.contract: score {one.score:.4%} ({by})"
             for rule in one.judgements:
@@ -104,7 +120,7 @@ def check(
         report = Report(target.name, newest.version if newest else None, ())
         for work in works:
             report = _with(report, work, spark)
-        events = [_event(work, one, report) for work, (_, one) in zip(works, report.found, strict=True)]
+        events = [_event(work, one, report.table) for work, one in zip(works, report.found, strict=True)]
         with leased(lake.quality):
             history.record(spark, lake.quality, events)
     say(report)
@@ -119,9 +135,9 @@ def _with(report: Report, work: Workplace, spark: SparkSession) -> Report:
     tables = [(name, head(spark, work.lake.table(name))) for name in contract.references]
     versions = {name: newest.version if newest else 0 for name, newest in tables}
     around = beside(work, spark, contract, versions, datetime.now(UTC))
-    found, passed_over, error = judged_as_it_is(rows, contract, around)
-    names = (*report.passed_over, *passed_over)
-    return replace(report, found=(*report.found, (work.job.job, found)), passed_over=names, error=report.error or error)
+    quality, passed_over, error = judged_as_it_is(rows, contract.with_freshness, around)
+    found = Found(work.job.job, replace(quality, version=contract.fingerprint), error)
+    return replace(report, found=(*report.found, found), passed_over=(*report.passed_over, *passed_over))
 
 
 def _current(rows: DataFrame, work: Workplace) -> DataFrame:
@@ -131,8 +147,7 @@ def _current(rows: DataFrame, work: Workplace) -> DataFrame:
     return rows.where(F.col(f"`{is_current}`")) if has else rows
 
 
-def _event(work: Workplace, quality: Quality, report: Report) -> Event:
-    is_failed = isinstance(report.error, QualityGateError) and report.error.quality == quality
-    status: Any = "failed" if is_failed else "done"
+def _event(work: Workplace, found: Found, table: str) -> Event:
+    status: Any = "failed" if found.error else "done"
     now = datetime.now(UTC)
-    return Event("batch", work.job.job, work.run_id, status, now, target=report.table, quality=(quality,))
+    return Event("batch", work.job.job, work.run_id, status, now, target=table, quality=(found.quality,))

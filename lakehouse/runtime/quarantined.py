@@ -91,18 +91,20 @@ class Quarantined:
 def may_be_shown(project: Project, table: str) -> Shown:
     """What may be shown of the rows of a table: the contracts of the jobs that write it say which columns are personal.
 
-    Where no job is known that writes it, nobody can tell, and no value is shown.
+    Where no job is known that writes it, or one cannot be read, which may write it, nobody can tell, and no value is
+    shown.
     """
     hidden: frozenset[str] = frozenset()
-    is_known = False
+    is_written, is_readable = False, True
     for name in project.jobs:
         try:
             job = project.job(name)
         except ConfigError:
+            is_readable = False
             continue
         if job.write.table == table:
-            is_known, hidden = True, hidden | personal_of(job)
-    return Shown(hidden, is_known)
+            is_written, hidden = True, hidden | personal_of(job)
+    return Shown(hidden, is_written and is_readable)
 
 
 def quarantined(

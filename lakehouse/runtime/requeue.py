@@ -268,7 +268,8 @@ def _batch(work: Workplace, spark: SparkSession, count: int) -> tuple[Batch, int
     incoming = Incoming(name, lambda: came.arrived, feed.contract, feed.missing)
     # the rows were chosen by hand, and many of them may be put aside again
     unjudged = replace(work, job=work.job.model_copy(update={"breaker": NEVER}))
-    return Batch(unjudged, spark, identity, pinned(work, spark, identity), incoming, target), count + came.more
+    versions = pinned(work, spark, identity)
+    return Batch(unjudged, spark, identity, versions, incoming, target, row_by_row=True), count + came.more
 
 
 def _identity(work: Workplace, requeue: str, inputs: Mapping[str, Any] | None = None) -> Identity:

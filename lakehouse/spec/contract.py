@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from lakehouse.spec.base import ColumnName, ColumnNames, FieldError, Spec
 from lakehouse.spec.column import ColumnOrShort
 from lakehouse.spec.document import nearest
-from lakehouse.spec.event_time import Duration
+from lakehouse.spec.event_time import Duration, seconds
 from lakehouse.spec.expression import AggregateCheck, ReferenceCheck, RowCheck, UniqueCheck
 from lakehouse.spec.rule import Percent, Rule
 
@@ -91,7 +91,19 @@ class Contract(Spec):
             if name in names[:index]:
                 message = f"two rules are named '{name}'"
                 raise FieldError(message, "rules", index, "name")
+            if name == "freshness" and self.freshness:
+                message = "'freshness' is the rule that freshness: makes: give this one another name"
+                raise FieldError(message, "rules", index, "name")
         return self
+
+    @property
+    def with_freshness(self) -> Contract:
+        """The same with its ``freshness`` as a rule; of a table as a whole, as a batch may be of any time."""
+        if self.freshness is None:
+            return self
+        column, within = self.freshness.column.replace("`", "``"), seconds(self.freshness.within)
+        check = f"max(`{column}`) >= current_timestamp() - interval {within} seconds"
+        return self.model_copy(update={"rules": (*self.rules, Rule(name="freshness", check=check, on_fail="fail"))})
 
     @property
     def of_rows(self) -> tuple[Rule, ...]:

@@ -42,6 +42,12 @@ _TABLE = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
 _COMPUTED = "__is_"
 _STRINGS = (TokenType.STRING, TokenType.RAW_STRING)
 _QUOTED = (*_STRINGS, TokenType.IDENTIFIER)
+_AFTER_CONDITION = (
+    *(TokenType.AND, TokenType.OR, TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.COMMA),
+    *(TokenType.THEN, TokenType.WHEN, TokenType.ELSE, TokenType.END, TokenType.ALIAS),
+)
+_SPECIAL = re.compile(r"\s*(now|today|tomorrow|yesterday)(\s+\S+)?\s*", re.IGNORECASE)
+"""Texts that Spark takes for a time when it makes one of them, whatever time the batch has."""
 _OF_THE_SESSION = {
     *("current_catalog", "current_database", "current_schema", "current_time", "current_user", "grouping__id"),
     *("localtime", "localtimestamp", "session_user"),
@@ -117,9 +123,8 @@ def columns_of(condition: str) -> set[str]:
     """
     tree = parsed(condition)
     _refuse(tree, *_NEVER, _AGGREGATE)
-    if forbidden := {node.name.lower() for node in tree.find_all(exp.Anonymous)} & _RUN_CODE:
-        message = f"{min(forbidden)}() runs code, and a rule is data"
-        raise ValueError(message)
+    _only_known(condition, SCALARS | CLOCK)
+    _only_safe_patterns(condition)
     return _columns(tree)
 
 
@@ -164,8 +169,9 @@ def understood(text: str) -> Check:
     sql, computed = _with_columns(text)
     tree = parsed(sql)
     _refuse(tree, *_NEVER, _FILTER)
-    _only_known(text)
+    _only_known(text, SCALARS | CLOCK | AGGREGATES | NAMED.keys())
     _only_safe_patterns(text)
+    _only_the_batchs_time(sql)
     reads = frozenset(_columns(tree)) | frozenset(
         name for one in computed for argument in _values(one) for name in _columns(parsed(argument))
     )
@@ -353,8 +359,23 @@ def _parts(sql: str, found: Sequence[Call]) -> tuple[str, ...]:
     return (*parts, sql[at:])
 
 
-def _only_known(text: str) -> None:
-    """Hold all that is called against what a rule may call.
+def _only_the_batchs_time(sql: str) -> None:
+    """Refuse texts that are a time of their own.
+
+    Raises:
+        ValueError: there is one.
+    """
+    said = ""
+    for token in _tokens(sql):
+        # texts that stand together are one
+        said = said + token.text if token.token_type in _STRINGS else ""
+        if said and _SPECIAL.fullmatch(said):
+            message = f"'{said}' is a time that changes while the batch is run again: write now() or current_date()"
+            raise ValueError(message)
+
+
+def _only_known(text: str, known: Collection[str]) -> None:
+    """Hold all that is called against what may be called, and that nothing else is read than columns.
 
     Raises:
         ValueError: something else is called.
@@ -370,11 +391,15 @@ def _only_known(text: str) -> None:
         if name in _RUN_CODE:
             message = f"{name}() runs code, and a rule is data"
             raise ValueError(message)
-        known = SCALARS | CLOCK | AGGREGATES | NAMED.keys()
         if name not in known or _follows_dot(tokens, index):
             near = nearest(name, sorted(known)) if name not in known else ""
             message = f"{name}() is none of the functions that a rule may call"
             raise ValueError(message + (near if "did you mean" in near else ""))
+    if any(
+        token.token_type == TokenType.TABLE and not _follows_dot(tokens, index) for index, token in enumerate(tokens)
+    ):
+        message = "TABLE x is a query: a rule sees one row (a column of this name is written in backticks)"
+        raise ValueError(message)
     if words := _OF_THE_SESSION & {token.text.lower() for token in tokens if token.token_type not in _QUOTED}:
         message = f"{min(words)} is of the session, not of a row"
         raise ValueError(message)
@@ -388,16 +413,13 @@ def _only_safe_patterns(text: str) -> None:
     """
     tokens = _tokens(text)
     asked = [
-        (tokens[index + 1], text[tokens[index + 1].start : tokens[index + 1].end + 1])
+        (tokens[index + 1], _operand(text, tokens, index + 1))
         for index, token in enumerate(tokens[:-1])
         if token.token_type == TokenType.RLIKE
     ]
     for call in _every_call(text, PATTERNS):
-        if len(call.arguments) > PATTERNS[call.name]:
-            argument = call.arguments[PATTERNS[call.name]]
-            asked.append((_tokens(argument)[0], argument))
-            if call.name == "matches":
-                asked[-1] = (asked[-1][0], f"r{argument}")
+        for argument in (call.arguments[place] for place in PATTERNS[call.name] if place < len(call.arguments)):
+            asked.append((_tokens(argument)[0], f"r{argument}" if call.name == "matches" else argument))
     for token, literal in asked:
         is_raw = literal[:1] in "rR"
         if token.token_type not in _STRINGS or len(_tokens(literal)) > 1:
@@ -409,6 +431,14 @@ def _only_safe_patterns(text: str) -> None:
             raise ValueError(message)
         if why := why_refused(inner if is_raw else inner.replace("\\\\", "\\")):
             raise ValueError(why)
+
+
+def _operand(text: str, tokens: Sequence[Token], begin: int) -> str:
+    """What stands on the right of RLIKE: Spark takes all that follows, up to the end of the condition."""
+    end = begin
+    while end + 1 < len(tokens) and tokens[end + 1].token_type not in _AFTER_CONDITION:
+        end += 1
+    return text[tokens[begin].start : tokens[end].end + 1]
 
 
 def _every_call(text: str, names: Collection[str]) -> Iterator[Call]:

@@ -48,10 +48,12 @@ AGGREGATES = frozenset(_AGGREGATES.split())
 """Spark's aggregates that are the same in whatever order the rows come."""
 
 PATTERNS = {
-    **dict.fromkeys(("regexp_count", "regexp_extract", "regexp_extract_all", "regexp_instr"), 1),
-    **dict.fromkeys(("regexp_like", "regexp_replace", "regexp_substr", "split", "matches"), 1),
+    **dict.fromkeys(("regexp_count", "regexp_extract", "regexp_extract_all", "regexp_instr"), (1,)),
+    **dict.fromkeys(("regexp_like", "regexp_replace", "regexp_substr", "split", "matches"), (1,)),
+    "str_to_map": (1, 2),
+    "parse_url": (2,),
 }
-"""Which argument of a function is a regular expression, from 0."""
+"""Which arguments of a function are regular expressions, from 0, or become a part of one."""
 
 
 @dataclass(frozen=True)

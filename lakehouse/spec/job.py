@@ -146,6 +146,11 @@ class Job(Spec):
         return sorted({table for contract in self.contracts.values() for table in contract.references})
 
     @property
+    def reads_as_it_is(self) -> frozenset[str]:
+        """The tables that are read at a version fixed for the batch: static sources, and those that rules look into."""
+        return frozenset([*(one.table for one in self.statics.values()), *self.references])
+
+    @property
     def is_stateful(self) -> bool:
         """Whether something of a batch is held for those that follow."""
         return any(isinstance(source, TableSource) and source.is_stateful for source in self.sources.values())

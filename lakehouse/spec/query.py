@@ -24,7 +24,19 @@ _FORMATS = {"avro", "binaryfile", "csv", "delta", "iceberg", "jdbc", "json", "or
 """Before a dot they make what follows a path."""
 
 _RUN_CODE = {"java_method", "reflect", "try_reflect", "transform_script"}
-_REACH_OUT = {"ai_query", "http_request", "identifier", "list_secrets", "remote_query", "secret", "try_secret"}
+_REACH_OUT = {
+    *("event_log", "http_request", "identifier", "list_secrets", "remote_query", "secret", "try_secret"),
+    *("read_files", "read_kafka", "vector_search"),
+}
+_REMOTE = "ai_"
+"""How the functions begin that ask a model somewhere."""
+_CHANGING = {
+    *("input_file_block_length", "input_file_block_start", "input_file_name", "monotonically_increasing_id", "rand"),
+    *("randn", "random", "randstr", "shuffle", "spark_partition_id", "uniform", "uuid"),
+}
+_OF_THE_SESSION = {
+    *("current_catalog", "current_database", "current_schema", "current_user", "session_user", "user", "version"),
+}
 _GENERATORS = {
     *("explode", "explode_outer", "inline", "inline_outer", "posexplode", "posexplode_outer"),
     *("json_tuple", "range", "stack", "variant_explode", "variant_explode_outer"),
@@ -172,7 +184,11 @@ class _Found:
             name = _function(node)
             if name in _RUN_CODE:
                 yield self._problem(self._start(node, name), f"{name}() runs code of another kind")
-            if name in _REACH_OUT:
+            if name in _CHANGING:
+                yield self._problem(self._start(node, name), f"{name}() gives another value each time it is run")
+            if name in _OF_THE_SESSION:
+                yield self._problem(self._start(node, name), f"{name}() is of the session, not of the sources")
+            if name in _REACH_OUT or name.startswith(_REMOTE):
                 yield self._problem(self._start(node, name), f"{name}() reads what is no source")
 
     def _of_parameters(self, tree: exp.Expr) -> Iterator[Problem]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
@@ -140,7 +141,7 @@ class Rule(Spec):
             return True
         if isinstance(self.at_most, int):
             return broken <= self.at_most
-        return broken * 100 <= float(self.at_most.rstrip("%")) * judged
+        return broken * 100 <= Decimal(self.at_most.rstrip("%")) * judged
 
 
 def _is_aggregate(check: str) -> bool:

@@ -5,12 +5,19 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from lakehouse.spec.base import ColumnName, ColumnNames, FieldError, Spec, TableName
 from lakehouse.spec.contract import ContractOrFile
+from lakehouse.spec.expression import columns_of
 
-SqlCondition = Annotated[str, StringConstraints(min_length=1, max_length=10_000)]
+
+def _is_of_a_row(text: str) -> str:
+    columns_of(text)
+    return text
+
+
+SqlCondition = Annotated[str, StringConstraints(min_length=1, max_length=10_000), AfterValidator(_is_of_a_row)]
 """A condition in Spark SQL on the rows that ``transform`` made."""
 
 Retention = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,5} (hour|hours|day|days)$")]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from pyspark.sql import functions as F
 
-from lakehouse.check.quarantine import put_aside
+from lakehouse.check.quarantine import REPLAY, put_aside
 from lakehouse.errors import ImbalanceError
 from lakehouse.lake.batch import SOURCE_TYPE, BadFile, Identity
 from lakehouse.lake.place import Lake
@@ -58,6 +58,19 @@ def test_rows_and_files_are_kept_with_source_reason_and_stage_and_only_once(lake
     assert lake.frame("quarantine.silver_orders").select("quarantined_at").distinct().count() == 1
     (newest,) = commits(spark, table, 1)
     assert newest.note["counts"] == {"quarantined": 3}
+
+    # what a person has discarded is no news when a replay meets it again
+    spark.sql(
+        f"UPDATE {table.sql} SET outcome = 'discarded', closed_at = now(), why = 'a test', closed_by = 'ann' WHERE code = 'CAST'"
+    )
+    put(replace(IDENTITY, stream=f"{REPLAY}1"), 3)
+    again = lake.frame("quarantine.silver_orders").where(f"stream LIKE '{REPLAY}%'").orderBy("code", "stage")
+    assert [tuple(row) for row in again.select("code", "stage", "outcome", "why", "closed_by").collect()] == [
+        ("CAST", "read", "discarded", "a test", "ann"),
+        ("CAST", "write", "discarded", "a test", "ann"),
+        ("FILE_EMPTY", "read", None, None, None),
+    ]
+    spark.sql(f"DELETE FROM {table.sql} WHERE stream LIKE '{REPLAY}%'")
 
     # a new checkpoint counts from 0 again, and is another batch
     with pytest.raises(ImbalanceError, match="4 rows were to be put aside, the commit holds 3"):

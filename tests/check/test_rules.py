@@ -11,8 +11,11 @@ from pyspark.sql import functions as F
 
 from lakehouse.check.contract import Checked, check
 from lakehouse.check.others import Beside
+from lakehouse.check.rules import Asked, failing
+from lakehouse.check.score import gate
 from lakehouse.errors import ConfigError, QualityGateError
-from lakehouse.lake.batch import CODE, MESSAGE, RAW, SOURCE, SOURCE_TYPE, Arrived
+from lakehouse.lake.batch import CODE, MESSAGE, RAW, SOURCE, SOURCE_TYPE, TOLD, Arrived
+from lakehouse.lake.quality import Judgement, Quality
 from lakehouse.spec.contract import Contract
 
 COLUMNS = {"id": "int", "s": "string", "n": "double"}
@@ -155,6 +158,84 @@ def test_what_is_within_the_bounds_goes_on(batch: Arrived) -> None:
     )
     checked = check(batch, within)
     assert (checked.kept, checked.quarantined) == (2, 3)  # what a gate lets pass is kept, or goes where its rule says
+
+
+def test_a_share_at_its_bound_is_within_it() -> None:
+    # as doubles, 97.89999999999999 is less than 97.9
+    quality = Quality("write", "v", (Judgement("r0", "accuracy", "error", 1000, 21),))
+    gate(rules({"check": "n > 1"}, min_score="97.9%"), quality, {})
+    with pytest.raises(QualityGateError):
+        gate(rules({"check": "n > 1"}, min_score="98.0%"), quality, {})
+
+
+def test_a_gate_shows_no_value_of_a_personal_column(batch: Arrived) -> None:
+    columns = {**COLUMNS, "s": {"type": "string", "classification": "personal"}}
+    contract = Contract.model_validate({"columns": columns, "rules": [{"name": "r0", "check": "max(S) < 'aa'"}]})
+    with pytest.raises(QualityGateError, match="what it came to is not shown") as raised:
+        check(batch, contract)
+    assert "max(S) is" not in str(raised.value)
+
+
+def test_rows_of_one_record_are_one_to_a_unique_rule(batch: Arrived) -> None:
+    # two changes of one key, or an event that came twice: the write makes one row of them
+    asked = rules({"check": "unique(s)"})
+    assert judged(check(batch, asked, beside=Beside(record=("s",))))["r0"] == (4, 0)
+    assert judged(check(batch, asked, beside=Beside(record=("id",))))["r0"] == (4, 2)
+
+
+def test_nothing_is_asked_of_what_a_change_does_not_tell(batch: Arrived) -> None:
+    # the first row is a deletion, which tells its key alone; the second one does not tell n
+    told = F.expr("CASE id WHEN 1 THEN CAST(array() AS ARRAY<STRING>) WHEN 2 THEN array('id', 's') END")
+    rows = batch.rows.withColumn(TOLD, told).withColumn("n", F.expr("nullif(n, 2)"))
+    asked = rules(
+        {"check": "coalesce(n, 0) > 0", "on_fail": "warn"},
+        {"check": "s <> 'a'"},
+        {"check": "id > 0", "where": "N is null", "on_fail": "warn"},
+        {"check": "count(*) = 2"},
+    )
+    checked = check(Arrived(rows), asked)
+    assert judged(checked) == {"r0": (2, 1), "r1": (3, 1), "r2": (1, 0), "r3": (1, 0)}
+    assert ids(checked.accepted) == [1, 3, 4]
+
+
+def test_rows_that_were_chosen_by_hand_are_judged_one_by_one(batch: Arrived) -> None:
+    asked = rules(
+        {"check": "count(*) >= 1000"},
+        {"check": "n > 1", "on_fail": "fail"},
+        {"check": "n < 4", "at_most": 0, "on_fail": "warn"},
+        min_score="100%",
+    )
+    checked = check(batch, asked, beside=Beside(row_by_row=True), where="sources.x")
+    assert judged(checked) == {"r1": (4, 1), "r2": (4, 1)}
+    assert ids(checked.accepted) == [2, 3, 4]
+    found = {tuple(row.reasons): row.contract for row in checked.rejected.collect()}
+    assert found == dict.fromkeys([("RULE:r1",), ("BAD",)], asked.fingerprint)
+
+
+SHOWN = "[DIVIDE_BY_ZERO] Division by zero.\n== SQL (line 2, position 1) ==\n{}\n^^^^^\n\nJVM stacktrace: on n a"
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        ("java.io.IOException: No space left on device", None),
+        ("[CAST_INVALID_INPUT] the value 'on'\n== DataFrame ==\ncast at line 1", None),
+        (SHOWN.format("100 / device > 1 or n = 1"), "r2"),
+        (SHOWN.format("100 / device > 1"), "r1"),
+        (SHOWN.format("sum(1 / n) FILTER (WHERE true) > 1"), "r3"),
+        (SHOWN.format("upper(device || 1 / n)"), "r0"),
+        (SHOWN.format("something / else"), None),
+    ],
+)
+def test_a_rule_is_known_by_the_expression_that_spark_shows(error: str, told: str | None) -> None:
+    contract = rules(
+        {"check": "matches(device, 'on') and matches(upper(device || 1 / n), 'space')"},
+        {"check": "100 / device > 1"},
+        {"check": "100 / device > 1 or n = 1"},
+        {"check": "sum(1 / n) > 1"},
+    )
+    found = failing(Asked(contract), RuntimeError(error))
+    assert (found.name if found else None) == told
 
 
 def test_more_rules_than_a_number_has_bits_are_told_apart(batch: Arrived) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
@@ -62,6 +63,19 @@ def quality(workshop):
     return rows
 
 
+HELD = """
+import fcntl
+
+def transform(orders: DataFrame) -> DataFrame:
+    with open("LEASE", "a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return made(orders)
+    raise AssertionError("another writer may write what the rows are judged by")
+"""
+
+
 def test_rows_are_judged_on_their_way_in_and_out_and_every_one_is_accounted_for(workshop, quality):
     workshop.put("silver.customers", "id int", [(1,), (2,)])
     workshop.put(
@@ -69,7 +83,8 @@ def test_rows_are_judged_on_their_way_in_and_out_and_every_one_is_accounted_for(
         "id bigint, twice decimal(9,1), customer bigint, amount double, at bigint",
         [(3, Decimal(8), 1, 4.0, 0)],
     )
-    job = workshop.job("orders", SOURCE + ORDERS + WRITE + OUT, CODE)
+    held = HELD.replace("LEASE", f"{workshop.folder}/silver/.orders.lease")
+    job = workshop.job("orders", SOURCE + ORDERS + WRITE + OUT, CODE.replace("transform", "made") + held)
     workshop.land(
         "orders/1.csv",
         "id,customer,amount,op\n"
@@ -124,6 +139,12 @@ def test_a_gate_ends_the_run_before_anything_is_written_and_the_history_tells_wh
     assert raised.value.exit_code == 3
     assert workshop.version("silver.orders") is None
     assert ("r", 4, 2, "failed") in quality("rule", "judged", "broken", "status")
+    # nothing goes on, and it was to be something
+    none = "      rules: [{name: r, check: amount > 9}]\nwrite:\n  table: silver.others\n  mode: append\n"
+    some = "  contract: {rules: [{name: some, check: count(*) >= 1}]}\n"
+    with pytest.raises(QualityGateError, match=r"some \(count\(\*\) >= 1\): count\(\*\) is 0"):
+        workshop.run(workshop.job("others", SOURCE + none + some))
+    assert ("some", 1, 1, "failed") in quality("rule", "judged", "broken", "status")
 
 
 def test_what_is_within_the_bounds_goes_on(workshop, quality):
@@ -208,28 +229,39 @@ write:
 
 
 def test_a_published_table_is_held_against_its_contract(workshop, quality, monkeypatch):
-    columns = "id bigint, twice decimal(9,1), customer bigint, amount double, at bigint"
-    workshop.put(
-        "silver.orders",
-        columns,
-        [(1, Decimal(500), 1, 250.0, 1), (2, None, 1, 1.0, 2), (3, Decimal(7), 1, 3.5, 3), (4, Decimal(7), 1, 3.5, 4)],
-    )
+    columns = "id bigint, twice decimal(9,1), customer bigint, amount double, at bigint, seen timestamp"
+    held = [
+        (1, Decimal(500), 1, 250.0, 1),
+        (2, None, 1, 1.0, 2),
+        (3, Decimal(7), 1, 3.5, 3),
+        (4, Decimal(7), 1, 3.5, 4),
+    ]
+    workshop.put("silver.orders", columns, [(*row, datetime(2026, 1, 1, tzinfo=UTC)) for row in held])
     out = OUT + "      - {name: no_op, check: op = 'I'}\n      - {name: many, check: count(*) > 9, on_fail: fail}\n"
     out = out.replace("unique(twice) over table", "unique(twice)").replace("id: bigint", "id: bigint, op: string")
     workshop.job("orders", SOURCE + WRITE + out, CODE)
+    # another job writes it, too, and what it says is broken is told as well
+    fresh = "  contract: {columns: {seen: timestamp}, freshness: {column: seen, within: 2 days}}\n"
+    workshop.job("other", SOURCE + WRITE + fresh, CODE)
     monkeypatch.chdir(workshop.project)
     ended = CliRunner().invoke(cli, ["contract", "check", "silver.orders", "--lake", str(workshop.folder), "--json"])
     answer = json.loads(ended.stdout.splitlines()[-1])
     assert (ended.exit_code, answer["status"], answer["error"]["code"]) == (3, "failed", "QUALITY_GATE")
     assert "the table is not what its contract says: many (count(*) > 9): count(*) is 4" in ended.stderr
     assert quality("rule", "judged", "broken", "status", stage="table") == [
+        ("CAST", 4, 0, "failed"),
         ("CAST", 8, 0, "failed"),
         ("NULL_VALUE", 4, 1, "failed"),
+        ("freshness", 1, 1, "failed"),
         ("many", 1, 1, "failed"),
         ("not_nine", 4, 0, "failed"),
         ("one_each", 4, 2, "failed"),
         ("small", 4, 1, "failed"),
     ]
+    second = answer["contracts"][1]["error"]["message"]
+    assert (
+        "freshness (max(`seen`) >= current_timestamp() - interval 172800 seconds): max(`seen`) is 2026-01-01" in second
+    )
     assert answer["passed_over"] == ["no_op", "op"]
     assert answer["contracts"][0]["dimensions"]["completeness"] == 0.6
     none = CliRunner().invoke(cli, ["contract", "check", "silver.customers", "--lake", str(workshop.folder)])

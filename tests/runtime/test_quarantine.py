@@ -157,6 +157,9 @@ def test_what_is_personal_is_masked_at_every_depth_and_what_is_no_row_is_not_sho
             == f"{len(text):,} characters, not shown: they may hold personal data"
         )
     assert Shown().record(ROW, by_columns=False) == ROW
+    # what fitted nowhere may be any of them
+    rescued = '{"_rescued": "***", "a": 1}'
+    assert shown.record(rescued.replace("***", "ann@"), by_columns=True) == rescued
     assert shown.record(None, by_columns=True) is None
     # nobody knows what is personal: nothing is shown but what columns there are
     assert json.loads(Shown(is_known=False).record(ROW, by_columns=True)) == dict.fromkeys(
@@ -187,6 +190,9 @@ def test_where_no_job_is_known_that_writes_the_table_nothing_is_shown(tmp_path):
     assert may_be_shown(Project(tmp_path), "bronze.orders") == Shown(is_known=False)
     (tmp_path / "conf" / "bronze_orders.yaml").write_text(f"job: bronze_orders\nabout: x\n{FILES}")
     (tmp_path / "conf" / "bad.yaml").write_text("job: bad\n")
+    # that one may write it, too
+    assert may_be_shown(Project(tmp_path), "bronze.orders") == Shown(is_known=False)
+    (tmp_path / "conf" / "bad.yaml").unlink()
     assert may_be_shown(Project(tmp_path), "bronze.orders") == Shown()
 
 

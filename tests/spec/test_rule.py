@@ -15,11 +15,14 @@ from lakehouse.spec.expression import (
     RowCheck,
     UniqueCheck,
     at_time,
+    columns_of,
     understood,
 )
 from lakehouse.spec.pattern import why_refused
 from lakehouse.spec.rule import Rule
+from lakehouse.spec.write import Scd1Write
 
+SCD1 = {"table": "silver.a", "mode": "scd1", "keys": ["a"], "sequence_by": "b"}
 JOB = """\
 job: x
 about: a
@@ -106,6 +109,16 @@ def test_what_a_rule_is_about_is_told_by_its_expression(check, kind, reads):
         ("lower(regexp_replace(a, '(x|xx)*', '')) = ''", "'(x|xx)*' repeats what chooses"),
         ("regexp_like(a, concat(b, 'x'))", "a pattern is a text in quotes"),
         ("not matches(a, '(x+)+y')", "repeats what repeats"),
+        ("a rlike '(x' '+)+y'", "a pattern is a text in quotes, found '(x' '+)+y'"),
+        ("a rlike '(x' || '+)+y' and b > 1", "a pattern is a text in quotes, found '(x' || '+)+y'"),
+        ("a rlike '(x+' = b", "a pattern is a text in quotes, found '(x+' = b"),
+        ("str_to_map(a, ',', '(x+)+y') is null", "repeats what repeats"),
+        ("parse_url(a, 'QUERY', b) is null", "a pattern is a text in quotes, found b"),
+        ("(TABLE x) = 1", "TABLE x is a query"),
+        ("ts > 'now'", "'now' is a time that changes while the batch is run again"),
+        ("day = date'Today'", "'Today' is a time that changes"),
+        ("to_date(' tomorrow utc') > day", "tomorrow utc' is a time that changes"),
+        ("day > cast('yester' 'day' as date)", "'yesterday' is a time that changes"),
     ],
 )
 def test_a_rule_that_may_not_be_is_refused(check, told_as):
@@ -113,10 +126,30 @@ def test_a_rule_that_may_not_be_is_refused(check, told_as):
 
 
 @pytest.mark.parametrize(
-    "check", ["a rlike '^x+$'", r"a rlike '\\d+'", r"a rlike r'\d+'", r"matches(a, '\d{4}-(\w+)?')"]
+    "check",
+    [
+        "(a rlike '^x+$') or b",
+        "case when a rlike 'x' then b = 'nowhere' else matches(c, 'now') end",
+        r"a rlike '\\d+'",
+        r"a rlike r'\d+'",
+        r"matches(a, '\d{4}-(\w+)?')",
+    ],
 )
 def test_a_pattern_that_is_bounded_is_taken(check):
     assert Rule(name="r", check=check)
+
+
+@pytest.mark.parametrize("text", ["uuid() > a", "is_email(a)", "a rlike b", "reflect('x', 'y')", "(TABLE x) = 1"])
+def test_a_condition_on_a_row_calls_what_a_rule_may(text):
+    with pytest.raises(ValueError, match=r"none of the functions|text in quotes|runs code|is a query"):
+        columns_of(text)
+    with pytest.raises(ValidationError):
+        Scd1Write.model_validate({**SCD1, "apply_as_deletes": text}, strict=False)
+
+
+def test_a_condition_on_a_row_reads_its_columns():
+    assert columns_of("exists(a, one -> one like 'x%') and b.c > now() - interval 1 day") == {"a", "b"}
+    assert Scd1Write.model_validate({**SCD1, "apply_as_deletes": "_change.op = 'd'"}, strict=False)
 
 
 @pytest.mark.parametrize(
@@ -184,6 +217,7 @@ def test_what_does_not_go_together_is_refused():
         ("0.1%", 1, 1000, True),
         ("0.1%", 2, 1000, False),
         ("0%", 0, 0, True),
+        ("0.009%", 9, 100000, True),  # at the bound, which no double says
     ],
 )
 def test_a_bound_is_a_number_or_a_share(at_most, broken, judged, allowed):
@@ -221,6 +255,22 @@ def test_over_table_is_for_the_rows_that_are_written_where_each_record_has_one(f
     [problem] = folder.problems(JOB.replace("RULE", "a > 1").replace("contract: {columns: {a: int}}", asked))
     assert problem.startswith("conf/x.yaml:8:")
     assert "'over table' is for the rows that are written" in problem
+
+
+def test_the_tables_that_rules_look_into_are_read_as_they_are(folder):
+    # vacuum keeps the versions that such a job may still need
+    assert folder.job(JOB.replace("RULE", '"exists_in(b, silver.items.id)"')).reads_as_it_is == {"silver.items"}
+
+
+def test_freshness_is_a_rule_of_the_table(folder):
+    asked = JOB.replace("rules:", "freshness: {column: B, within: 2 hours}\n    rules:").replace("RULE", "a > 1")
+    contract = folder.job(asked).write.contract
+    assert [rule.check for rule in contract.with_freshness.rules] == [
+        "a > 1",
+        "max(`B`) >= current_timestamp() - interval 7200 seconds",
+    ]
+    [problem] = folder.problems(asked.replace("name: r,", "name: freshness,"))
+    assert "'freshness' is the rule that freshness: makes" in problem
 
 
 def test_a_contract_of_a_write_is_read_from_its_file(folder):
