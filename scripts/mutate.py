@@ -365,8 +365,8 @@ MUTANTS = (
     Mutant(
         "recovery: what a failed rebuild did is no history",
         "lakehouse/recovery/history.py",
-        "if REBUILT not in row.path or row.stream in swapped",
-        "if row.path is not None",
+        'if not one.note.get("beside") or one.note["stream"] in swapped',
+        "if one.note",
         _recovery("recover.py::test_a_rebuild_that_failed_is_no_history_of_the_table"),
     ),
     Mutant(
