@@ -57,7 +57,7 @@ def ids(lake: Path, table: str) -> list[int]:
     return [row for batch in found for row in batch["id"].to_pylist()]
 
 
-def until(true, seconds: float = 300) -> None:
+def until(true, seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "it takes too long"
@@ -108,7 +108,7 @@ def test_streams_side_by_side_are_stopped_and_killed_and_lose_and_double_nothing
         produce(one, events(100, 100 + 100 * number))
         time.sleep(0.3)
     process.send_signal(signal.SIGTERM)
-    said = [json.loads(line) for line in process.communicate(timeout=300)[0].splitlines()]
+    said = [json.loads(line) for line in process.communicate(timeout=60)[0].splitlines()]
     assert process.returncode == 0
     assert [(line["job"], line["status"]) for line in said] == [("first", "stopped"), ("second", "stopped")]
     assert said[0]["rows"]["inserted"] == len(ids(lake, "bronze.first"))
@@ -122,7 +122,7 @@ def test_streams_side_by_side_are_stopped_and_killed_and_lose_and_double_nothing
     process.wait()
     produce(one, events(100, 800))
     process = project("--trigger", "available_now", first=one, second=two)
-    said = [json.loads(line) for line in process.communicate(timeout=300)[0].splitlines()]
+    said = [json.loads(line) for line in process.communicate(timeout=120)[0].splitlines()]
     assert [line["status"] for line in said] == ["done", "done"]
     assert ids(lake, "bronze.first") == list(range(900))
     assert ids(lake, "bronze.second") == list(range(10))
@@ -146,12 +146,12 @@ def test_a_stream_is_refused_while_the_java_of_one_that_was_killed_goes_on(proje
     process.wait()
     produce(name, events(50, 50))
     refused = project("--trigger", "available_now", first=name)
-    said = json.loads(refused.communicate(timeout=300)[0])
+    said = json.loads(refused.communicate(timeout=120)[0])
     assert (refused.returncode, said["error"]["code"]) == (4, "LOCKED")
     os.kill(int(java), signal.SIGCONT)
     until(lambda: not Path(f"/proc/{java}").exists())
     done = project("--trigger", "available_now", first=name)
-    assert json.loads(done.communicate(timeout=300)[0])["status"] == "done"
+    assert json.loads(done.communicate(timeout=120)[0])["status"] == "done"
     assert ids(project.lake, "bronze.first") == list(range(100))
 
 
@@ -167,7 +167,7 @@ def test_a_broker_that_is_away_for_a_while_is_waited_for(project, topic, produce
     until(lambda: len(ids(project.lake, "bronze.first")) == 20)
     assert process.poll() is None
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=300)
+    process.communicate(timeout=60)
     assert process.returncode == 0
 
 

@@ -231,7 +231,7 @@ def test_two_processes_write_one_table_and_nothing_is_lost(
         command = [sys.executable, "-c", WRITER, root, name, json.dumps(columns), json.dumps(batches)]
         running.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
     for one in running:
-        _, said = one.communicate(timeout=600)
+        _, said = one.communicate(timeout=300)
         assert one.returncode == 0, said[-3000:]
     assert [(k, s) for k, s, _ in read(Path(table.path), "k, s, v")] == sorted(
         (key, won[0]) for key, won in best.items()
