@@ -26,7 +26,8 @@ from lakehouse.errors import (
 from lakehouse.lake.batch import CODE, MESSAGE, RAW, SOURCE, SOURCE_TYPE, Arrived, BadFile
 from lakehouse.lake.frame import col, small_frame
 from lakehouse.lake.storage import LISTING, FileEntry, entries, list_files, listing, local, plain_path
-from lakehouse.read import avro, csv, fixed_width, json, orc, parquet, text
+from lakehouse.read import avro, csv, fixed_width, json, text
+from lakehouse.read.columnar import Columnar
 from lakehouse.read.control import Controlled, as_told, came_late, controlled, data_files, to_read, waiting
 from lakehouse.read.feed import Behind, Due, Taken
 from lakehouse.read.folders import is_below, ready, ready_pattern
@@ -67,9 +68,9 @@ class Format(Protocol):
 _FORMATS: dict[FileFormat, Format] = {
     "csv": csv,
     "json": json,
-    "parquet": parquet,
+    "parquet": Columnar("parquet"),
     "avro": avro,
-    "orc": orc,
+    "orc": Columnar("orc"),
     "text": text,
     "fixed_width": fixed_width,
 }

@@ -15,9 +15,6 @@ from lakehouse.spec.odcs_quality import FORMATS
 from lakehouse.spec.odcs_types import type_of
 from lakehouse.spec.project import Project
 
-pytest.importorskip("jsonschema")
-pytest.importorskip("open_data_contract_standard")
-
 HEAD = "apiVersion: v3.1.0\nkind: DataContract\nid: a\nversion: 1.2.0\nstatus: active\n"
 ORDERS = (
     HEAD
