@@ -66,7 +66,7 @@ def fingerprints(
     if exists(spark, lake.ledger):
         found[lake.ledger.name] = _of(_batches(spark, lake.ledger), ())
     if exists(spark, lake.quality):
-        told = read_table(spark, lake.quality).groupBy(*_OF_QUALITY)
+        told = read_table(spark, lake.quality).where("contract <> 'run'").groupBy(*_OF_QUALITY)
         found[lake.quality.name] = _of(told.agg(F.sum("judged").alias("judged"), F.sum("broken").alias("broken")), ())
     return found
 

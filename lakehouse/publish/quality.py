@@ -33,7 +33,7 @@ _COMMENTS = {
     "stream": "The checkpoint of the job, by its id; NULL where a table was checked as it is",
     "table": "The target",
     "status": "done; failed: too much was broken, and nothing of the batch was written",
-    "contract": "Where the contract stands: sources.NAME, write, or table (as it was published)",
+    "contract": "Where the contract stands: sources.NAME, write, or table (as it was published); run: the job's sla",
     "version": "Which contract it is: another one where anything of it is",
     "rule": "A rule, or RECORD (could be read), CAST (has its type) and NULL_VALUE (is there) for rows times columns",
     "dimension": "completeness, consistency, accuracy or timeliness",

@@ -65,7 +65,8 @@ class Progress:
         if self._status:
             self._status.stop()
         what = told(result.rows) if result.batches else "nothing new"
-        self._say(f"{self._name} {result.status} in {result.seconds:.1f} s: {result.batches} batches, {what}")
+        late = ", longer than its sla" if result.is_late else ""
+        self._say(f"{self._name} {result.status} in {result.seconds:.1f} s{late}: {result.batches} batches, {what}")
 
     def _say(self, line: str) -> None:
         self._console.print(escape(line))

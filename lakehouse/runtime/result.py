@@ -30,7 +30,7 @@ class Target:
 
 @dataclass(frozen=True)
 class RunResult:
-    """One run of one job: how it ended, and where every row went."""
+    """One run of one job: how it ended, and where every row went; ``is_late``: it took longer than its ``sla``."""
 
     job: str
     run_id: str
@@ -41,6 +41,7 @@ class RunResult:
     seconds: float
     stages: Mapping[str, float] = field(default_factory=dict)
     error: LakehouseError | None = None
+    is_late: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """The object that ``lakehouse run --json`` prints."""
@@ -52,6 +53,7 @@ class RunResult:
             "rows": asdict(self.rows),
             "target": asdict(self.target),
             "seconds": round(self.seconds, 3),
+            "late": self.is_late,
             "error": told(self.error),
         }
 

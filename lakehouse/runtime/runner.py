@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from lakehouse.errors import LakehouseError
 from lakehouse.lake.faults import typed
+from lakehouse.lake.quality import Judgement, Quality
 from lakehouse.lake.table import exists, head
 from lakehouse.publish.ledger import Event, Rows
 from lakehouse.runtime import refresh, setback, stream, whole
@@ -23,6 +24,7 @@ from lakehouse.runtime.journal import Journal
 from lakehouse.runtime.lock import held
 from lakehouse.runtime.result import RunResult, Target
 from lakehouse.runtime.session import settled, start
+from lakehouse.spec.event_time import seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -264,12 +266,14 @@ def _result(
 ) -> RunResult:
     table = work.lake.table(work.job.write.table)
     target = Target(table.name, table.path, newest.version if newest else None, total.added, total.removed)
-    stages, seconds = dict(total.stages), time.perf_counter() - total.clock
-    return RunResult(work.job.job, work.run_id, status, total.batches, total.rows, target, seconds, stages, error)
+    stages, took = dict(total.stages), time.perf_counter() - total.clock
+    is_late = work.job.sla is not None and took > seconds(work.job.sla)
+    return RunResult(work.job.job, work.run_id, status, total.batches, total.rows, target, took, stages, error, is_late)
 
 
 def _recorded(work: Workplace, journal: Journal, result: RunResult, begin: datetime) -> RunResult:
     """The result, once the ledger has it; a ledger that cannot be written fails a run that went well."""
+    in_time = Judgement("SLA", "timeliness", "warning", 1, int(result.is_late))
     event = Event(
         "run",
         result.job,
@@ -283,6 +287,7 @@ def _recorded(work: Workplace, journal: Journal, result: RunResult, begin: datet
         version=result.target.version,
         rows_added=result.target.rows_added,
         rows_removed=result.target.rows_removed,
+        quality=(Quality("run", "", (in_time,)),) if work.job.sla else (),
         seconds={**result.stages, "total": round(result.seconds, 3)},
         error_code=result.error.code if result.error else None,
         error_message=str(result.error) if result.error else None,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, StringConstraints, model_validator
 
 from lakehouse.spec.base import FieldError, JobName, Spec
+from lakehouse.spec.event_time import Duration
 from lakehouse.spec.expression import ReferenceCheck, UniqueCheck, asks_time
 from lakehouse.spec.failures import Breaker, Retry
 from lakehouse.spec.files import FilesSource
@@ -44,6 +45,10 @@ class Job(Spec):
     trigger: Annotated[
         Trigger, Field(description="available_now ends when nothing is left; the others run until they are stopped.")
     ] = "available_now"
+    sla: Annotated[
+        Duration | None,
+        Field(description="How long a run may take, such as 30 minutes; ops.quality has those that took longer."),
+    ] = None
     retry: Annotated[Retry, Field(description="Of what may succeed with nothing changed by hand.")] = Retry()
     breaker: Annotated[Breaker, Field(description="When the job is held until `lakehouse resume`.")] = Breaker()
     sources: Annotated[dict[SourceName, Source], Field(min_length=1)]
@@ -80,6 +85,9 @@ class Job(Spec):
         if self.trigger != "available_now" and not self.is_incremental:
             message = "without an incremental source there is nothing to wait for: leave it out"
             raise FieldError(message, "trigger")
+        if self.sla and self.trigger != "available_now":
+            message = f"{self.trigger} never ends: freshness in write.contract says how old its table may be"
+            raise FieldError(message, "sla")
         for name, source in self.sources.items():
             if isinstance(source, FilesSource) and source.ready_by and self.trigger != "available_now":
                 message = "markers are looked for when a run begins: its trigger is available_now"

@@ -266,3 +266,17 @@ def test_a_published_table_is_held_against_its_contract(workshop, quality, monke
     assert answer["contracts"][0]["dimensions"]["completeness"] == 0.6
     none = CliRunner().invoke(cli, ["contract", "check", "silver.customers", "--lake", str(workshop.folder)])
     assert (none.exit_code, "no job" in none.stderr) == (2, True)
+
+
+def test_a_run_that_takes_longer_than_its_sla_is_told_and_stays_written(workshop, quality):
+    slow = "\ndef transform(orders: DataFrame) -> DataFrame:\n    time.sleep(1)\n    return orders.drop('_source')\n"
+    write = "write: {table: silver.orders, mode: append}\n"
+    job = workshop.job("orders", f"{SOURCE}{write}sla: 1 second\n", f"\nimport time\n{slow}")
+    workshop.land("orders/1.csv", "id,customer,amount,op\n1,1,1.5,I\n")
+    late = workshop.run(job)
+    assert (late.is_late, late.status, late.as_json()["late"]) == (True, "done", True)
+    workshop.job("orders", f"{SOURCE}{write}sla: 1 hour\n", f"\nimport time\n{slow}")
+    assert not workshop.run(job).is_late
+    of_a_run = quality("rule", "dimension", "severity", "judged", "broken", "batch", stage="run")
+    assert of_a_run == [("SLA", "timeliness", "warning", 1, 0, None), ("SLA", "timeliness", "warning", 1, 1, None)]
+    assert workshop.rows("silver.orders", "id") == [(1,)]

@@ -145,3 +145,14 @@ def test_a_trigger_fits_its_source(trigger, more, message):
     }
     with pytest.raises(ValidationError, match=message):
         Job.model_validate(job)
+
+
+@pytest.mark.parametrize(("trigger", "sla", "message"), [
+    ("available_now", "soon", "String should match pattern"),
+    ("10 seconds", "1 hour", "10 seconds never ends: freshness in write.contract"),
+])  # fmt: skip
+def test_an_sla_is_of_a_run_that_ends(trigger, sla, message):
+    job = {"job": "x", "about": "a", "sources": {"events": GOOD}, "write": {"table": "a.b", "mode": "append"}}
+    assert Job.model_validate({**job, "sla": "30 minutes"}).sla == "30 minutes"
+    with pytest.raises(ValidationError, match=message):
+        Job.model_validate({**job, "trigger": trigger, "sla": sla})
