@@ -40,6 +40,10 @@ spark:
   spark.sql.shuffle.partitions: 2
   spark.databricks.delta.snapshotPartitions: 1
   spark.ui.enabled: false
+  spark.sql.adaptive.enabled: false
+  spark.sql.codegen.wholeStage: false
+  spark.sql.codegen.factoryMode: NO_CODEGEN
+  spark.driver.extraJavaOptions: -XX:TieredStopAtLevel=1
 """
 
 
