@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from lakehouse.lake.quality import Quality
 
 REASONS = "__reasons"
-_RECORD = "__record"
+_RECORD, _ACCEPTED = "__record", "__accepted"
 
 
 @dataclass(frozen=True)
@@ -181,20 +181,35 @@ def judge(
 
 
 def counted(
-    judged: DataFrame, asked: Asked, beside: Beside, *, skips: Sequence[str] = ()
+    judged: DataFrame, asked: Asked, beside: Beside, *, skips: Sequence[str] = (), is_kept: bool = True
 ) -> tuple[DataFrame, Mapping[str, Any]]:
     """The rows with what other rows say of them, and all that is counted of them.
+
+    ``is_kept``: the rows are kept once they are evaluated, and to look at them again costs little. Then what would make
+    the first look a slow one has another: what Spark does not compile, and which rules were broken, which few rows did.
 
     Raises:
         ConfigError: a rule fails on some row.
     """
+    wanted, broken = _counted(asked, judged.columns, skips), _broken(asked)
+    compiled, interpreted = _together(asked, compiled=True), _together(asked, compiled=False)
     with _told(asked):
         rows = compared(judged, asked, beside)
-        return rows, asked.computed(rows).agg(*map(F.expr, _counted(asked, rows.columns, skips))).collect()[0].asDict()
+        seen = asked.computed(rows).withColumn(_ACCEPTED, F.expr(f"{asked.whole} AND ({asked.fate()}) = 'accept'"))
+        if not is_kept:
+            return rows, _sums(seen, [*wanted, *broken.values(), *compiled, *interpreted])
+        counts = dict.fromkeys(broken, 0) | _sums(seen, [*wanted, *compiled])
+        counts |= _sums(rows.where(asked.breaks_any), [*broken.values()]) if broken and counts["broken"] else {}
+        counts |= _sums(seen, interpreted) if interpreted else {}
+    return rows, counts
+
+
+def _sums(rows: DataFrame, wanted: Sequence[str]) -> dict[str, Any]:
+    return rows.agg(*map(F.expr, wanted)).collect()[0].asDict()
 
 
 def _counted(asked: Asked, columns: Sequence[str], skips: Sequence[str]) -> list[str]:
-    """What is counted of a batch, as SQL: fates, faults, and of each rule what it judged and what broke it."""
+    """What is counted of a batch, as SQL: fates, faults, and of some rules what they judged."""
     fate, contract = asked.fate(), asked.contract
     fates = {"kept": "accept", "quarantined": "quarantine", "dropped": "drop"}
     wanted = ["count(*) AS read", f"count_if({asked.sound}) AS whole", f"count_if({CODE} IS NOT NULL) AS unreadable"]
@@ -208,15 +223,29 @@ def _counted(asked: Asked, columns: Sequence[str], skips: Sequence[str]) -> list
         for code in ("NULL_VALUE", "CAST")
     ]
     wanted += [f"count_if({asked.goes_on}) AS gone_on"] if contract.of_others else []
+    wanted += [f"count_if({asked.breaks_any}) AS broken"] if contract.rules else []
     for index, rule in enumerate(contract.rules):
-        if rule in contract.of_all:
-            is_asked = rule in asked.of_all
-            wanted += asked.together(index, rule, f"{asked.whole} AND ({fate}) = 'accept'") if is_asked else []
-            continue
-        wanted.append(f"count_if({asked.breaks(index)}) AS broken_{index}")
-        of = asked.goes_on if rule in contract.of_others else asked.whole
-        wanted += [f"count_if({of}{asked.only(rule)}) AS judged_{index}"] if rule.only or asked.hides else []
+        if rule not in contract.of_all and (rule.only or asked.hides):
+            of = asked.goes_on if rule in contract.of_others else asked.whole
+            wanted.append(f"count_if({of}{asked.only(rule)}) AS judged_{index}")
     return wanted
+
+
+def _broken(asked: Asked) -> dict[str, str]:
+    """How many rows broke each rule that is asked of rows, as SQL, by what it is called."""
+    rules = [index for index, rule in enumerate(asked.contract.rules) if rule not in asked.contract.of_all]
+    return {f"broken_{index}": f"count_if({asked.breaks(index)}) AS broken_{index}" for index in rules}
+
+
+def _together(asked: Asked, *, compiled: bool) -> list[str]:
+    """What is asked of all rows together, as SQL; that which Spark compiles, or the rest."""
+    found = [(index, rule) for index, rule in enumerate(asked.contract.rules) if rule in asked.of_all]
+    return [
+        one
+        for index, rule in found
+        if rule.asks.is_compiled is compiled  # type: ignore[union-attr]
+        for one in asked.together(index, rule, _ACCEPTED)
+    ]
 
 
 @contextmanager

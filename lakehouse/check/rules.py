@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING
 
 from pyspark.errors import PySparkException
+from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from lakehouse.check.named import CHECKS
 from lakehouse.errors import ConfigError, first_line
 from lakehouse.lake.batch import CODE, SKIP, TOLD
-from lakehouse.lake.frame import literal
+from lakehouse.lake.frame import col, literal
 from lakehouse.spec.expression import RowCheck, at_time
 from lakehouse.spec.functions import NAMED
 
@@ -34,7 +36,7 @@ FAULTS, BETWEEN = "__wrong", "\x1f"
 """Beside a row that is judged: what is wrong with it before any rule is asked, as one text, and what stands between two
 of them. Spark has compiled code for that, and none to leave NULLs out of an array. NULL of what is no row of data."""
 
-_BROKEN, _BITS = "__broken_", 60
+_BROKEN, _BITS, _WORST = "__broken_", 60, "__worst"
 
 _SHOWN = re.compile(r"^== SQL[^\n]*==\n(.*?)(?=^\s*\^|\Z)", re.MULTILINE | re.DOTALL)
 """Where Spark shows the expression that failed on a row; of a disk or a network that fails it shows none."""
@@ -104,6 +106,16 @@ class Asked:
                 masks[index // _BITS] = masks.get(index // _BITS, 0) | 1 << index % _BITS
         return " OR ".join(f"({_BROKEN}{number} & {mask}L) <> 0" for number, mask in masks.items()) or "false"
 
+    @property
+    def numbers(self) -> list[str]:
+        """The columns whose bits are the rules that a row breaks."""
+        return [f"{_BROKEN}{number}" for number in range(-(-len(self.contract.rules) // _BITS))]
+
+    @property
+    def breaks_any(self) -> str:
+        """Whether a row breaks any rule."""
+        return f"{_WORST} <> 0"
+
     def fate(self, rules: Sequence[Rule] | None = None) -> str:
         """What becomes of a row by some of the rules; by all of them where none are named."""
         if self.stays:
@@ -141,8 +153,9 @@ class Asked:
 
     def mark(self, rows: DataFrame, index: int, condition: str) -> DataFrame:
         """The rows with a rule noted as broken where a condition is true."""
-        name = f"{_BROKEN}{index // _BITS}"
-        return rows.withColumn(name, F.expr(f"{name} | CASE WHEN {condition} THEN {_bit(index)} ELSE 0L END"))
+        name = self.numbers[index // _BITS]
+        bit = f"CASE WHEN {condition} THEN {_bit(index)} ELSE 0L END"
+        return rows.withColumns({name: F.expr(f"{name} | {bit}"), _WORST: F.expr(f"greatest({_WORST}, {bit})")})
 
     def computed(self, rows: DataFrame, rules: Iterable[Rule] | None = None) -> DataFrame:
         """The rows with what the named checks of rules say, each as a column that the rules' SQL reads."""
@@ -173,21 +186,22 @@ def with_broken(typed: DataFrame, asked: Asked) -> DataFrame:
         return typed
     alone = [(index, rule) for index, rule in enumerate(rules) if isinstance(rule.asks, RowCheck)]
     _known_to_spark(typed, asked)
-    columns = [f"`{name.replace('`', '``')}`" for name in typed.columns]
     # each rule is a text of its own, which Spark shows where it fails
-    flags = [
-        f"CASE WHEN {asked.whole}{asked.only(rule)} AND NOT {asked.sql(rule.asks.sql)} THEN {_bit(index)} ELSE 0L END "
-        f"AS __rule_{index}"
+    broken = {
+        index: f"{asked.whole}{asked.only(rule)} AND NOT {asked.sql(rule.asks.sql)}"
         for index, rule in alone
         if isinstance(rule.asks, RowCheck)
+    }
+    flags = {index: F.expr(f"CASE WHEN {one} THEN {_bit(index)} ELSE 0L END") for index, one in broken.items()}
+    none = F.lit(0).cast("bigint")
+    numbers = [
+        reduce(Column.bitwiseOR, [flags[index] for index in flags if index // _BITS == number], none).alias(name)
+        for number, name in enumerate(asked.numbers)
     ]
-    numbers = []
-    for number in range(-(-len(rules) // _BITS)):
-        of_it = [f"__rule_{index}" for index, _ in alone if index // _BITS == number]
-        numbers.append(f"{' | '.join(of_it) or '0L'} AS {_BROKEN}{number}")
-    return (
-        asked.computed(typed, [rule for _, rule in alone]).selectExpr(*columns, *flags).selectExpr(*columns, *numbers)
-    )
+    # Every flag stands twice. Spark makes a method of its own of what does, and Java compiles none of many rules
+    worst = F.greatest(none, none, *flags.values()).alias(_WORST)
+    columns = [col(name) for name in typed.columns]
+    return asked.computed(typed, [rule for _, rule in alone]).select(*columns, *numbers, worst)
 
 
 def _known_to_spark(typed: DataFrame, asked: Asked) -> None:

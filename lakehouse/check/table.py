@@ -50,7 +50,7 @@ def judged_as_it_is(
     none = F.lit(None).cast("string")
     wrong = F.concat_ws("\x1f", none, *faults)
     flagged = with_broken(rows.withColumns({CODE: none, SKIP: none, FAULTS: wrong}), asked)
-    _, counts = counted(flagged, asked, beside)
+    _, counts = counted(flagged, asked, beside, is_kept=False)
     quality = quality_of(known, counts, where="table")
     error = None
     try:

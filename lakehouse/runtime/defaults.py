@@ -23,6 +23,8 @@ SPARK_DEFAULTS = {
     "spark.databricks.delta.commit.idempotencyCheck.enabled": "true",
     # Spark keeps the compiled code of 100 stages, and a batch of a keyed write has more: each would compile all of it.
     "spark.sql.codegen.cache.maxEntries": "2000",
+    # Java compiles no method of more than 8,000 bytes of its code: of a stage that has one Spark makes smaller ones.
+    "spark.sql.codegen.hugeMethodLimit": "8000",
     # Every sort and hash table begins with a page, of 16 MiB and more unless it is told: some hundred in a small batch.
     "spark.buffer.pageSize": "2m",
     "spark.ui.enabled": "false",

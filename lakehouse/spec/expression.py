@@ -13,7 +13,7 @@ from sqlglot import TokenType, exp
 from sqlglot.errors import ParseError, SqlglotError
 
 from lakehouse.spec.document import nearest
-from lakehouse.spec.functions import AGGREGATES, CLOCK, NAMED, PATTERNS, SCALARS
+from lakehouse.spec.functions import AGGREGATES, CLOCK, INTERPRETED, NAMED, PATTERNS, SCALARS
 from lakehouse.spec.pattern import why_refused
 
 if TYPE_CHECKING:
@@ -90,6 +90,12 @@ class AggregateCheck:
     parts: tuple[str, ...]
     reads: frozenset[str]
     computed: tuple[Computed, ...] = ()
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether Spark compiles it: beside one that it interprets it compiles none, and DISTINCT copies all rows."""
+        calls = [part.lower().partition("(") for part in self.parts[1::2]]
+        return not any(name.strip() in INTERPRETED or what.split()[0] == "distinct" for name, _, what in calls)
 
 
 @dataclass(frozen=True)

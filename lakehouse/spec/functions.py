@@ -47,6 +47,9 @@ try_avg try_sum var_pop var_samp variance
 AGGREGATES = frozenset(_AGGREGATES.split())
 """Spark's aggregates that are the same in whatever order the rows come."""
 
+INTERPRETED = frozenset(["approx_count_distinct", "approx_percentile", "median", "percentile", "percentile_approx"])
+"""Those for which Spark has no compiled code."""
+
 PATTERNS = {
     **dict.fromkeys(("regexp_count", "regexp_extract", "regexp_extract_all", "regexp_instr"), (1,)),
     **dict.fromkeys(("regexp_like", "regexp_replace", "regexp_substr", "split", "matches"), (1,)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from lakehouse.check.contract import Checked, check
+from lakehouse.check.contract import Checked, check, judge
 from lakehouse.check.others import Beside
 from lakehouse.check.rules import Asked, failing
 from lakehouse.check.score import gate
@@ -243,3 +244,41 @@ def test_more_rules_than_a_number_has_bits_are_told_apart(batch: Arrived) -> Non
     checked = check(batch, rules(*many))
     assert judged(checked) == {f"r{index}": (4, int(0 < index % 7 < 5)) for index in range(130)}
     assert ids(checked.accepted) == [2, 3, 4]
+
+
+def test_what_spark_interprets_is_counted_as_what_it_compiles(batch: Arrived) -> None:
+    given = [
+        {"check": "count(DISTINCT s) = 2", "on_fail": "fail"},
+        {"check": "count(distinct s) = 3", "on_fail": "warn"},
+        {"check": "approx_count_distinct(s) = 2 and count(*) = 3", "on_fail": "fail"},
+        {"check": "median(n) = 2", "on_fail": "fail"},
+        {"check": "max(n) = 4", "on_fail": "fail"},
+        {"check": "s is not null"},
+    ]
+    checked = check(batch, rules(*given))
+    assert judged(checked) == {"r0": (1, 0), "r1": (1, 1), "r2": (1, 0), "r3": (1, 0), "r4": (1, 0), "r5": (4, 1)}
+    assert ids(checked.accepted) == [1, 2, 3]
+
+
+def test_java_compiles_what_spark_makes_of_many_rules(batch: Arrived, spark: SparkSession) -> None:
+    contract = rules(*[{"check": f"n + {n} >= {n} and length(s) < {n + 2}"} for n in range(80)])
+    settings = {"spark.sql.codegen.wholeStage": "true", "spark.sql.codegen.factoryMode": "FALLBACK"}
+    before = {name: spark.conf.get(name) for name in settings}
+    try:
+        for name, value in settings.items():
+            spark.conf.set(name, value)
+        plan = judge(batch.rows, contract)._jdf.queryExecution().executedPlan()
+        debug = spark._jvm.org.apache.spark.sql.execution.debug  # type: ignore[union-attr]
+        told = debug.package.codegenString(plan)
+    finally:
+        for name, value in before.items():
+            spark.conf.set(name, value)
+    sizes = [int(size) for size in re.findall(r"maxMethodCodeSize:(\d+)", told)]
+    assert sizes
+    assert max(sizes) <= 8000
+
+
+def test_of_many_rules_each_is_counted_by_its_own_bit(batch: Arrived) -> None:
+    checked = check(batch, rules(*[{"check": f"id <> {1 + n % 5}", "on_fail": "warn"} for n in range(130)]))
+    assert judged(checked) == {f"r{n}": (4, int(n % 5 < 4)) for n in range(130)}
+    assert ids(checked.accepted) == [1, 2, 3, 4]
