@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
     from lakehouse.spec.contract import Contract
-    from lakehouse.spec.expression import AggregateCheck
+    from lakehouse.spec.expression import AggregateCheck, Computed
     from lakehouse.spec.rule import Rule
 
 FAULTS, BETWEEN = "__wrong", "\x1f"
@@ -114,7 +114,7 @@ class Asked:
     @property
     def breaks_any(self) -> str:
         """Whether a row breaks any rule."""
-        return f"{_WORST} <> 0"
+        return f"{_WORST} <> 0 OR {self.breaks_one(rule for rule in self.contract.rules if _computed(rule))}"
 
     def fate(self, rules: Sequence[Rule] | None = None) -> str:
         """What becomes of a row by some of the rules; by all of them where none are named."""
@@ -160,10 +160,7 @@ class Asked:
     def computed(self, rows: DataFrame, rules: Iterable[Rule] | None = None) -> DataFrame:
         """The rows with what the named checks of rules say, each as a column that the rules' SQL reads."""
         found = {
-            one.column: one
-            for rule in (self.contract.rules if rules is None else rules)
-            for check in (rule.asks, rule.only)
-            for one in getattr(check, "computed", ())
+            one.column: one for rule in (self.contract.rules if rules is None else rules) for one in _computed(rule)
         }
         for one in found.values():
             takes = NAMED[one.name].takes
@@ -198,10 +195,16 @@ def with_broken(typed: DataFrame, asked: Asked) -> DataFrame:
         reduce(Column.bitwiseOR, [flags[index] for index in flags if index // _BITS == number], none).alias(name)
         for number, name in enumerate(asked.numbers)
     ]
-    # Every flag stands twice. Spark makes a method of its own of what does, and Java compiles none of many rules
-    worst = F.greatest(none, none, *flags.values()).alias(_WORST)
+    # Flags stand twice: Spark makes a method of its own of what does, and Java compiles none of many rules. Not those
+    # of named checks: what is used twice Spark computes beforehand, and so where a rule is not asked, too
+    worst = F.greatest(none, none, *[flags[index] for index, rule in alone if not _computed(rule)]).alias(_WORST)
     columns = [col(name) for name in typed.columns]
     return asked.computed(typed, [rule for _, rule in alone]).select(*columns, *numbers, worst)
+
+
+def _computed(rule: Rule) -> list[Computed]:
+    """The named checks that a rule asks."""
+    return [one for check in (rule.asks, rule.only) for one in getattr(check, "computed", ())]
 
 
 def _known_to_spark(typed: DataFrame, asked: Asked) -> None:
@@ -245,8 +248,7 @@ def failing(asked: Asked, error: Exception) -> Rule | None:
     for index, rule in enumerate(asked.contract.rules):
         texts = [getattr(check, "sql", "") for check in (rule.asks, rule.only)]
         texts += getattr(rule.asks, "parts", ())[1::2]
-        computed = [one for check in (rule.asks, rule.only) for one in getattr(check, "computed", ())]
-        texts += [text for one in computed for text in one.arguments]
+        texts += [text for one in _computed(rule) for text in one.arguments]
         # a name alone cannot fail, and is part of what else may
         timed = {asked.sql(text)[2:-2] for text in texts if text and not _NAME.fullmatch(text)}
         found += [(len(text), -index) for text in timed if text in shown]

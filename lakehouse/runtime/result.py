@@ -30,7 +30,10 @@ class Target:
 
 @dataclass(frozen=True)
 class RunResult:
-    """One run of one job: how it ended, and where every row went; ``is_late``: it took longer than its ``sla``."""
+    """One run of one job: how it ended, and where every row went.
+
+    ``is_late``: it took longer than its ``sla``; None where it has none, or did not do what was due.
+    """
 
     job: str
     run_id: str
@@ -41,7 +44,7 @@ class RunResult:
     seconds: float
     stages: Mapping[str, float] = field(default_factory=dict)
     error: LakehouseError | None = None
-    is_late: bool = False
+    is_late: bool | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The object that ``lakehouse run --json`` prints."""

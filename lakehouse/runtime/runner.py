@@ -97,7 +97,7 @@ def execute(
         instead: runs other batches than those that are due.
     """
     stop = stop or threading.Event()
-    total = _Total(say, anew=full_refresh)
+    total = _Total(say, anew=full_refresh, is_due=instead is None)
     journal: Journal | None = None
     try:
         work.lake.writable()
@@ -158,7 +158,7 @@ def _ended(
 
 @dataclass
 class _Total:
-    """What the batches of a run came to; a stream may have millions of them."""
+    """What the batches of a run came to; a stream may have millions of them. ``is_due``: they are those of the job."""
 
     say: Callable[[Outcome], None]
     batches: int = 0
@@ -167,6 +167,7 @@ class _Total:
     removed: int = 0
     stages: Counter[str] = field(default_factory=Counter)
     anew: bool = False
+    is_due: bool = True
     begun: datetime = field(default_factory=lambda: datetime.now(UTC))
     clock: float = field(default_factory=time.perf_counter)
     newest: dict[str, int] = field(default_factory=dict)
@@ -267,13 +268,13 @@ def _result(
     table = work.lake.table(work.job.write.table)
     target = Target(table.name, table.path, newest.version if newest else None, total.added, total.removed)
     stages, took = dict(total.stages), time.perf_counter() - total.clock
-    is_late = work.job.sla is not None and took > seconds(work.job.sla)
+    is_late = took > seconds(work.job.sla) if work.job.sla and total.is_due and status == "done" else None
     return RunResult(work.job.job, work.run_id, status, total.batches, total.rows, target, took, stages, error, is_late)
 
 
 def _recorded(work: Workplace, journal: Journal, result: RunResult, begin: datetime) -> RunResult:
     """The result, once the ledger has it; a ledger that cannot be written fails a run that went well."""
-    in_time = Judgement("SLA", "timeliness", "warning", 1, int(result.is_late))
+    in_time = Judgement("SLA", "timeliness", "warning", 1, int(bool(result.is_late)))
     event = Event(
         "run",
         result.job,
@@ -287,7 +288,7 @@ def _recorded(work: Workplace, journal: Journal, result: RunResult, begin: datet
         version=result.target.version,
         rows_added=result.target.rows_added,
         rows_removed=result.target.rows_removed,
-        quality=(Quality("run", "", (in_time,)),) if work.job.sla else (),
+        quality=() if result.is_late is None else (Quality("run", "", (in_time,)),),
         seconds={**result.stages, "total": round(result.seconds, 3)},
         error_code=result.error.code if result.error else None,
         error_message=str(result.error) if result.error else None,

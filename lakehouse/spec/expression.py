@@ -94,8 +94,8 @@ class AggregateCheck:
     @property
     def is_compiled(self) -> bool:
         """Whether Spark compiles it: beside one that it interprets it compiles none, and DISTINCT copies all rows."""
-        calls = [part.lower().partition("(") for part in self.parts[1::2]]
-        return not any(name.strip() in INTERPRETED or what.split()[0] == "distinct" for name, _, what in calls)
+        calls = [[token.text.lower() for token in _tokens(part)] for part in self.parts[1::2]]
+        return not any(words[0] in INTERPRETED or "distinct" in words for words in calls)
 
 
 @dataclass(frozen=True)

@@ -246,6 +246,13 @@ def test_more_rules_than_a_number_has_bits_are_told_apart(batch: Arrived) -> Non
     assert ids(checked.accepted) == [2, 3, 4]
 
 
+def test_a_named_check_is_asked_of_no_row_that_where_leaves_out(batch: Arrived) -> None:
+    guarded = {"check": "implies(10 / (id - 3) > 4, n > 3)", "where": "id <> 3"}
+    checked = check(batch, rules(guarded, {"check": "id = 4 or implies(1 / (id - 4) < 0, n > 0)"}))
+    assert judged(checked) == {"r0": (3, 0), "r1": (4, 0)}
+    assert ids(checked.accepted) == [1, 2, 3, 4]
+
+
 def test_what_spark_interprets_is_counted_as_what_it_compiles(batch: Arrived) -> None:
     given = [
         {"check": "count(DISTINCT s) = 2", "on_fail": "fail"},
