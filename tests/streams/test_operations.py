@@ -43,7 +43,6 @@ spark:
   spark.sql.adaptive.enabled: false
   spark.sql.codegen.wholeStage: false
   spark.sql.codegen.factoryMode: NO_CODEGEN
-  spark.driver.extraJavaOptions: -XX:TieredStopAtLevel=1
 """
 
 
@@ -80,6 +79,7 @@ def project(tmp_path, kafka):
     (tmp_path / "conf" / "env").mkdir(parents=True)
     (tmp_path / "conf" / "env" / "local.yaml").write_text(ENV)
     running: list[subprocess.Popen] = []
+    environ = {**os.environ, "SPARK_SUBMIT_OPTS": "-XX:TieredStopAtLevel=1"}
 
     def run(*arguments: str, **jobs: str) -> subprocess.Popen:
         for name, topic in jobs.items():
@@ -88,7 +88,7 @@ def project(tmp_path, kafka):
         with (tmp_path / "log").open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "lakehouse", "run", *jobs, "--json", *arguments],
-                cwd=tmp_path, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True,
+                cwd=tmp_path, env=environ, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True,
             )  # fmt: skip
         running.append(process)
         return process
