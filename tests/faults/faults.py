@@ -98,7 +98,8 @@ KILLS = (
     _kill("after the ledger's commit", "rename", "after", f"{LEDGER}{_LOG}{_NAME}"),
     _kill("before the checkpoint notes the ledger", "rename", "before", f"{CHECKPOINT}recorded$"),
     _kill(
-        "in a checkpoint of Delta's", "close", "before", f"{TARGET}{_LOG}[0-9]{{20}}\\.checkpoint.*parquet$",
+        # under a name of its own until it is whole
+        "in a checkpoint of Delta's", "close", "before", f"{TARGET}{_LOG}\\.?[0-9]{{20}}\\.checkpoint[^/]*$",
         commands=(["sql", "ALTER TABLE delta.`{target}` SET TBLPROPERTIES ('delta.checkpointInterval' = '1')"], RUN),
     ),
     _kill("in optimize", "rename", "before", f"{TARGET}{_LOG}0*3\\.json$|{TARGET}{_LOG}0*4\\.json$",
