@@ -9,6 +9,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from lakehouse.lake.frame import as_json, col, quoted
+from lakehouse.lake.quality import OF_RUN
 from lakehouse.lake.table import exists, read_table
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def fingerprints(
     if exists(spark, lake.ledger):
         found[lake.ledger.name] = _of(_batches(spark, lake.ledger), ())
     if exists(spark, lake.quality):
-        told = read_table(spark, lake.quality).where("contract <> 'run'").groupBy(*_OF_QUALITY)
+        told = read_table(spark, lake.quality).where(F.col("contract") != OF_RUN).groupBy(*_OF_QUALITY)
         found[lake.quality.name] = _of(told.agg(F.sum("judged").alias("judged"), F.sum("broken").alias("broken")), ())
     return found
 

@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 
+OF_RUN = "run"
+"""In the place of a contract: how long a run took, which no rows are judged by."""
+
+
 @dataclass(frozen=True)
 class Judgement:
     """What one rule came to: of so many rows (one, for a rule over all of them) so many broke it."""

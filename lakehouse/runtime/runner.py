@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from lakehouse.errors import LakehouseError
 from lakehouse.lake.faults import typed
-from lakehouse.lake.quality import Judgement, Quality
+from lakehouse.lake.quality import OF_RUN, Judgement, Quality
 from lakehouse.lake.table import exists, head
 from lakehouse.publish.ledger import Event, Rows
 from lakehouse.runtime import refresh, setback, stream, whole
@@ -272,9 +272,15 @@ def _result(
     return RunResult(work.job.job, work.run_id, status, total.batches, total.rows, target, took, stages, error, is_late)
 
 
+def _in_time(result: RunResult) -> tuple[Quality, ...]:
+    """Whether the run was done in time, as the history of quality has it."""
+    if result.is_late is None:
+        return ()
+    return (Quality(OF_RUN, "", (Judgement("SLA", "timeliness", "warning", 1, int(result.is_late)),)),)
+
+
 def _recorded(work: Workplace, journal: Journal, result: RunResult, begin: datetime) -> RunResult:
     """The result, once the ledger has it; a ledger that cannot be written fails a run that went well."""
-    in_time = Judgement("SLA", "timeliness", "warning", 1, int(bool(result.is_late)))
     event = Event(
         "run",
         result.job,
@@ -288,7 +294,7 @@ def _recorded(work: Workplace, journal: Journal, result: RunResult, begin: datet
         version=result.target.version,
         rows_added=result.target.rows_added,
         rows_removed=result.target.rows_removed,
-        quality=() if result.is_late is None else (Quality("run", "", (in_time,)),),
+        quality=_in_time(result),
         seconds={**result.stages, "total": round(result.seconds, 3)},
         error_code=result.error.code if result.error else None,
         error_message=str(result.error) if result.error else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import threading
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from lakehouse.certify.failing import Failpoint
+from lakehouse.runtime.mend import own_java
 from tests.faults.arena import MODES, Arena, NotConvergedError
 from tests.faults.records import Record
 
@@ -162,7 +164,13 @@ def _two_runners(arena: Arena) -> None:
 
 def _clock(shift: str) -> Callable[[Arena], None]:
     def play(arena: Arena) -> None:
-        environ = {"LD_PRELOAD": str(FAKETIME), "FAKETIME": shift, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+        java = arena.folder / "java" / "bin" / "java"
+        java.parent.mkdir(parents=True, exist_ok=True)
+        # for Java alone: without it a thread of Java's cannot wait, with it Python cannot for another process
+        real = shlex.quote(str(own_java() / "bin" / "java"))
+        java.write_text(f'#!/bin/sh\nexport FAKETIME_DONT_FAKE_MONOTONIC=1\nexec {real} "$@"\n')
+        java.chmod(0o755)
+        environ = {"LD_PRELOAD": str(FAKETIME), "FAKETIME": shift, "JAVA_HOME": str(java.parents[1])}
         ended = arena.process([RUN], environ=environ)
         if ended.code:
             raise NotConvergedError(ended.told[-2000:])
