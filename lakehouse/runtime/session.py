@@ -13,18 +13,24 @@ from pyspark.sql import SparkSession
 
 from lakehouse.errors import ConfigError, SetupError
 from lakehouse.runtime.doctor import examine
+from lakehouse.spec.settings import FIXED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _ALWAYS = {
-    "spark.sql.session.timeZone": "UTC",
-    "spark.sql.ansi.enabled": "true",
-    "spark.databricks.delta.commit.idempotencyCheck.enabled": "true",
+    **{
+        key: FIXED[key].value
+        for key in (
+            "spark.sql.session.timeZone",
+            "spark.sql.ansi.enabled",
+            "spark.databricks.delta.commit.idempotencyCheck.enabled",
+        )
+    },
     # Delta's own is 10,000,000: a run that tries again itself waits in between, and says so
     "spark.databricks.delta.maxCommitAttempts": "100",
 }
-"""What the meaning of a job depends on, wherever it runs."""
+"""What is set in every session, wherever it runs; of the others in ``FIXED`` Spark's own default is right."""
 
 
 def start(name: str, settings: Mapping[str, str]) -> SparkSession:
@@ -54,8 +60,11 @@ def start(name: str, settings: Mapping[str, str]) -> SparkSession:
 @contextmanager
 def settled(spark: SparkSession, settings: Mapping[str, str]) -> Iterator[SparkSession]:
     """The session with what a job's meaning depends on, and with the environment's settings; as it was, afterwards."""
-    wanted = {**settings, **_ALWAYS}
-    with having(spark, {key: wanted[key] for key in wanted if key in _ALWAYS or spark.conf.isModifiable(key)}):
+    own = {key: value for key, value in settings.items() if key not in FIXED and spark.conf.isModifiable(key)}
+    # one question instead of one for each: a session is often on another machine
+    chosen = spark.conf.getAll
+    others = {key: fixed.value for key, fixed in FIXED.items() if chosen.get(key, fixed.value) != fixed.value}
+    with having(spark, {**own, **others, **_ALWAYS}):
         yield spark
 
 

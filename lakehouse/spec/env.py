@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from lakehouse.spec.base import Spec
 from lakehouse.spec.reference import ParameterText, Text, well_formed
+from lakehouse.spec.settings import refusal
 
 _ALLOWED = re.compile(
     r"spark\.(sql|databricks|hadoop\.fs|dynamicAllocation|ui|shuffle|memory|network|speculation|task)\..+"
@@ -21,6 +22,8 @@ _LOADS_CODE = re.compile(
 
 
 def _setting(name: str) -> str:
+    if reason := refusal(name):
+        raise ValueError(reason)
     if not _ALLOWED.fullmatch(name) or _LOADS_CODE.fullmatch(name):
         message = f"'{name}' cannot be set by configuration: it is unknown here, or it can load code"
         raise ValueError(message)

@@ -6,6 +6,7 @@ import pytest
 
 from lakehouse.errors import ConfigError
 from lakehouse.spec.project import Project
+from lakehouse.spec.settings import FIXED
 
 
 @pytest.mark.parametrize(
@@ -59,6 +60,13 @@ def test_a_setting_of_size_speed_or_storage_is_taken(folder, setting):
 def test_a_setting_that_can_load_code_or_is_unknown_is_refused_at_its_line(folder, setting):
     [problem] = folder.env_problems(f"lake: .lake\nspark:\n  {setting}: x\n")
     assert problem.startswith(f"conf/env/local.yaml:3:3: spark.{setting}: '{setting}' cannot be set by configuration")
+
+
+@pytest.mark.parametrize("setting", [*FIXED, "spark.sql.legacy.sizeOfNull", "spark.sql.avro.datetimeRebaseModeInWrite"])
+def test_a_setting_that_changes_what_a_row_or_a_value_is_is_refused_with_its_reason(folder, setting):
+    [problem] = folder.env_problems(f"lake: .lake\nspark:\n  {setting}: true\n")
+    assert problem.startswith(f"conf/env/local.yaml:3:3: spark.{setting}: '{setting}' ")
+    assert problem.endswith("; leave it out")
 
 
 def test_a_setting_that_is_no_scalar_is_told_once(folder):

@@ -1,0 +1,60 @@
+"""Spark settings that decide what a value or a row is: one meaning everywhere, so nobody may choose another."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+
+class Fixed(NamedTuple):
+    """The value that a setting has in every session of this library, and why another one is refused."""
+
+    value: str
+    reason: str
+
+
+_LOSES_FILES = "a file that cannot be read would be left out without a word"
+_OTHER_VALUES = "the same file would become other values"
+
+FIXED: dict[str, Fixed] = {
+    "spark.sql.ansi.enabled": Fixed("true", "a cast that fails would be NULL"),
+    "spark.sql.session.timeZone": Fixed("UTC", "times would depend on the place"),
+    "spark.databricks.delta.commit.idempotencyCheck.enabled": Fixed("true", "a commit could be made twice"),
+    "spark.sql.files.ignoreCorruptFiles": Fixed("false", _LOSES_FILES),
+    "spark.sql.files.ignoreMissingFiles": Fixed("false", _LOSES_FILES),
+    "spark.sql.files.ignoreInvalidPartitionPaths": Fixed("false", _LOSES_FILES),
+    "spark.sql.parquet.respectSummaryFiles": Fixed("false", "columns of some files would not be seen"),
+    "spark.sql.caseSensitive": Fixed("false", "names would be matched otherwise than contracts match them"),
+    "spark.sql.legacy.timeParserPolicy": Fixed("CORRECTED", "times that do not fit their pattern would be accepted"),
+    "spark.sql.mapKeyDedupPolicy": Fixed("EXCEPTION", "of two entries with one key the first would be lost"),
+    "spark.sql.storeAssignmentPolicy": Fixed("ANSI", "values that do not fit would be stored cut"),
+    "spark.sql.timestampType": Fixed("TIMESTAMP_LTZ", "a timestamp would be one without a time zone"),
+    "spark.sql.parquet.binaryAsString": Fixed("false", _OTHER_VALUES),
+    "spark.sql.parquet.int96AsTimestamp": Fixed("true", _OTHER_VALUES),
+    "spark.sql.parquet.int96TimestampConversion": Fixed("false", _OTHER_VALUES),
+    "spark.sql.parquet.inferTimestampNTZ.enabled": Fixed("true", _OTHER_VALUES),
+    "spark.sql.parquet.fieldId.read.enabled": Fixed("false", "columns would be matched by number, not by name"),
+    "spark.sql.parquet.fieldId.read.ignoreMissing": Fixed("false", "columns without a number would be NULL"),
+    "spark.sql.parquet.datetimeRebaseModeInRead": Fixed("CORRECTED", _OTHER_VALUES),
+    "spark.sql.parquet.int96RebaseModeInRead": Fixed("CORRECTED", _OTHER_VALUES),
+    "spark.sql.avro.datetimeRebaseModeInRead": Fixed("CORRECTED", _OTHER_VALUES),
+    "spark.sql.orc.impl": Fixed("native", _OTHER_VALUES),
+    "spark.sql.json.enableExactStringParsing": Fixed("true", "JSON would not be kept as it was received"),
+    "spark.sql.columnNameOfCorruptRecord": Fixed("_corrupt_record", "broken records would be told from no column"),
+    "spark.sql.parser.escapedStringLiterals": Fixed("false", "a text in SQL would be another text"),
+    "spark.sql.sources.useV1SourceList": Fixed(
+        "avro,csv,json,kafka,orc,parquet,text", "where a record stands in its file could not be told"
+    ),
+}
+"""By name, each with Spark's own default. A session of somebody else's has these values while a job runs in it."""
+
+_LEGACY = re.compile(r"spark\.sql\.legacy\..+|spark\.sql\..+\.(datetime|int96)RebaseModeIn(Read|Write)")
+
+
+def refusal(name: str) -> str | None:
+    """Say why an environment may not have this setting; None where it may."""
+    if fixed := FIXED.get(name):
+        return f"'{name}' is always {fixed.value}: else {fixed.reason}; leave it out"
+    if _LEGACY.fullmatch(name):
+        return f"'{name}' gives values the meaning that they had in older versions; leave it out"
+    return None
