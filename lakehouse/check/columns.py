@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from pyspark.sql.types import ArrayType, BinaryType, MapType, StructType, Varian
 
 from lakehouse.check.cast import exact, may_reject
 from lakehouse.errors import ColumnMissingError, ConfigError
-from lakehouse.lake.batch import CODE, MESSAGE, OTHERS, RAW, RECEIVED, RESCUED, SKIP, SOURCE, TOLD
+from lakehouse.lake.batch import CODE, MESSAGE, OTHERS, RAW, RECEIVED, RESCUED, SKIP, SOURCE, TOLD, TYPED
 from lakehouse.lake.frame import as_json, col, quoted
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
     from pyspark.sql.types import DataType
 
+    from lakehouse.spec.column import Column as Declared
     from lakehouse.spec.contract import Contract
 
 AS_RECEIVED = "__as_received"
@@ -55,7 +57,7 @@ def with_types(rows: DataFrame, contract: Contract, missing: str) -> tuple[DataF
         found, is_kept = spelled.get(name.lower()), F.lit(True)
         value, kept = cast[name] if found else (F.lit(None).cast(column.type), F.lit(True))
         values.append(value.alias(name))
-        if found and may_reject(kinds[found], column):
+        if found and (f"{TYPED}{found}" in kinds or may_reject(kinds[found], column)):
             kept_flags.append(kept.alias(f"__kept_{index}"))
             is_kept = F.col(f"__kept_{index}")
             if contract.unknown == "rescue" and column.nullable:
@@ -79,9 +81,13 @@ def _casts(rows: DataFrame, contract: Contract, found: Mapping[str, str]) -> dic
         ConfigError: no value of what is there can become what is declared.
     """
     kinds = {field.name: field.dataType for field in rows.schema.fields}
+    typed = {name: f"{TYPED}{received}" for name, received in found.items() if f"{TYPED}{received}" in kinds}
     cast = {
-        name: exact(col(received), kinds[received], contract.columns[name], name) for name, received in found.items()
+        name: exact(col(received), kinds[received], contract.columns[name], name)
+        for name, received in found.items()
+        if name not in typed
     }
+    cast |= {name: _cast_by_type(rows, column, contract.columns[name], name) for name, column in typed.items()}
     try:
         # Spark Connect looks at a plan when it is asked for its schema
         _ = rows.select(SOURCE, *chain.from_iterable(cast.values())).schema
@@ -90,6 +96,24 @@ def _casts(rows: DataFrame, contract: Contract, found: Mapping[str, str]) -> dic
             _judged_alone(rows, pair, f"{name} as {contract.columns[name].type}", kinds[found[name]])
         raise
     return cast
+
+
+def _cast_by_type(rows: DataFrame, column: str, declared: Declared, name: str) -> tuple[Column, Column]:
+    """A column whose values came in several types, each cast from its own; no value is kept of a type that has none."""
+    kind = rows.schema[column].dataType
+    values, flags = [], []
+    for field in kind.fields if isinstance(kind, StructType) else ():
+        came = col(column).getField(field.name)
+        value, kept = exact(came, field.dataType, declared, name)
+        try:
+            _ = rows.select(value, kept).schema
+        except AnalysisException:
+            flags.append(came.isNull())
+        else:
+            values.append(value)
+            flags.append(kept)
+    whole = reduce(lambda one, other: one & other, flags, F.lit(True))
+    return F.coalesce(F.lit(None).cast(declared.type), *values).alias(name), whole
 
 
 def _judged_alone(rows: DataFrame, pair: tuple[Column, Column], declared: str, have: DataType) -> None:

@@ -36,6 +36,11 @@ key alone); the others are NULL and mean nothing, so that NOT NULL is not asked 
 OTHERS = "__others"
 """Beside a row where the source has such: fields that nobody declared, by name, each as its text (or NULL)."""
 
+TYPED = "__typed:"
+"""Before the name of a declared column whose values came in several types, or in another one than the declared: beside
+it a struct with a field for each type, of which one at the most is not NULL. Each is held against the contract in the
+type in which it came, so that what becomes of a row does not depend on the others of its batch."""
+
 RESCUED = "_rescued"
 """What a contract with ``unknown: rescue`` had no place for, as JSON."""
 

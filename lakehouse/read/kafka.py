@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import DataType, StringType
 
 from lakehouse.errors import AccessDeniedError, RecordsLostError, SourceUnavailableError, innermost
-from lakehouse.lake.batch import CODE, MESSAGE, OTHERS, RAW, RECEIVED, SKIP, SOURCE, TOLD, Arrived
+from lakehouse.lake.batch import CODE, MESSAGE, OTHERS, RAW, RECEIVED, SKIP, SOURCE, TOLD, TYPED, Arrived
 from lakehouse.lake.frame import col, literal, small_frame
 from lakehouse.lake.storage import read_lines
 from lakehouse.read import dead_letters
@@ -265,7 +265,7 @@ def arrived(batch: DataFrame, source: KafkaSource, brokers: Brokers, *, run_id: 
     )
     raw = F.coalesce("__text", F.concat(F.lit("base64:"), F.base64("__value")))
     skip = F.col(SKIP) if SKIP in decoded.columns else F.lit(None).cast("string")
-    values = [col(name) for name in decoded.columns if not name.startswith("__")]
+    values = [col(name) for name in decoded.columns if not name.startswith("__") or name.startswith(TYPED)]
     rows = decoded.select(
         *values,
         beside.alias(KAFKA),
@@ -366,7 +366,11 @@ def _decoded(messages: DataFrame, source: KafkaSource, brokers: Brokers) -> Data
             return text_payload.binary(messages)
         case Avro():
             return avro_payload.decoded(
-                messages, registry=brokers.registry, schema=brokers.schema, topics=source.topics
+                messages,
+                registry=brokers.registry,
+                schema=brokers.schema,
+                topics=source.topics,
+                declared=declared,
             )
         case _:
             return text_payload.text(messages)

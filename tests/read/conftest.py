@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -62,3 +65,72 @@ def read(spark: SparkSession, tmp_path: Path) -> Callable[..., Found]:
         return Found(arrived.rows, good, bad, codes, {name: file.message for name, file in broken.items()})
 
     return run
+
+
+Reply = Callable[[BaseHTTPRequestHandler], None]
+
+
+class FakeRegistry:
+    """A server that answers as a schema registry does, or as it is told to.
+
+    ``schemas`` are those that it has by their ids; ``replies`` by path: a body, or a function that is given the
+    request. ``asked`` are the paths that it was asked for.
+    """
+
+    def __init__(self) -> None:
+        """Begin to answer."""
+        self.schemas: dict[int, Any] = {}
+        self.replies: dict[str, Any] = {}
+        self.asked: list[str] = []
+        outer = self
+
+        class Answer(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                outer.answer(self)
+
+            def log_message(self, *_: Any) -> None:
+                """Say nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        self._thread.start()
+
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        """Answer one request."""
+        self.asked.append(request.path)
+        reply = self.replies.get(request.path)
+        if callable(reply):
+            reply(request)
+            return
+        if reply is None and request.path.startswith("/schemas/ids/"):
+            schema = self.schemas.get(int(request.path.rpartition("/")[2]))
+            reply = {"schema": json.dumps(schema)} if schema else None
+        status = 200 if reply else 404
+        body = json.dumps(reply or {"error_code": 40403, "message": "Schema not found"}).encode()
+        self.send(request, body, status)
+
+    @staticmethod
+    def send(request: BaseHTTPRequestHandler, body: bytes, status: int = 200, **headers: str) -> None:
+        """Send a body as it is."""
+        request.send_response(status)
+        for name, value in headers.items():
+            request.send_header(name, value)
+        request.send_header("Content-Length", str(len(body)))
+        request.end_headers()
+        request.wfile.write(body)
+
+    def close(self) -> None:
+        """Answer no more."""
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+@pytest.fixture
+def fake_registry() -> Iterator[FakeRegistry]:
+    """A registry of its own for each test, since what was once asked of one is known."""
+    server = FakeRegistry()
+    yield server
+    server.close()

@@ -1,7 +1,10 @@
 """Avro: messages that name their schema by its id in a registry, and messages that all have one schema.
 
 The messages of a batch may have been written by several versions of a schema. Each is read by its own, and what was
-read is brought to one set of columns: those of all of them by name, the newest's first.
+read is brought to one set of columns: those of all of them by name, the newest's first. What becomes of a message does
+not depend on which others are in its batch: a column that the contract declares goes to the contract in the type that
+its own schema gives it, see ``TYPED``. A column that nobody declares has the type of the oldest schema that has it,
+grown by the others; the messages of a schema that does not fit it are put aside.
 
 Spark's ``from_avro`` is not trusted with a message alone. It makes NULLs of bytes that end too early, passes over bytes
 that are left, makes text of bytes that are none, and takes the last 64 bits of a decimal that is longer. And it makes
@@ -14,42 +17,30 @@ do. For lengths in there, Java has ``-Dorg.apache.avro.limits.string.maxLength``
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from decimal import Decimal
-from functools import reduce
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 from pyspark.sql.avro.functions import from_avro
-from pyspark.sql.types import (
-    ArrayType,
-    BinaryType,
-    DataType,
-    DecimalType,
-    DoubleType,
-    LongType,
-    MapType,
-    NullType,
-    StringType,
-    StructField,
-    StructType,
-)
+from pyspark.sql.types import ArrayType, DataType, MapType, StructField, StructType
 
 from lakehouse.errors import ConfigError, first_line
-from lakehouse.lake.batch import CODE, MESSAGE, SOURCE
-from lakehouse.lake.frame import col, counted, quoted
+from lakehouse.lake.batch import CODE, MESSAGE, SOURCE, TYPED
+from lakehouse.lake.frame import as_json, col, counted
 from lakehouse.lake.types import alike, brought
 from lakehouse.read.payload import registry as schema_registry
-from lakehouse.read.payload.avro_schema import MARK, MOST_DIGITS, Node, Unusable, completed, framed, resolved
+from lakehouse.read.payload.avro_kinds import every, hold_both, is_sound
+from lakehouse.read.payload.avro_schema import MARK, Node, Unusable, branches, completed, framed, resolved
 from lakehouse.read.payload.registry import Registered
 from lakehouse.read.scan import message_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
     from pyspark.sql import Column, DataFrame, SparkSession
 
-PARSED, SCHEMA = "__parsed", "__schema"
+SCHEMA = "__schema"
+"""The id of the schema that a message names; 0 where no registry gave one."""
 
 MESSAGES = {
     "EMPTY_MESSAGE": "the message has no value",
@@ -67,41 +58,222 @@ _OPTIONS = {
     # by the names of their types, since their numbers may be others in the next version
     "enableStableIdentifiersForUnionType": "true",
 }
-_NUMBERS = ("int", "bigint", "float", "double")
-_EXACT = 2**53
-"""Up to here a double has every whole number."""
 
 
 @dataclass(frozen=True)
-class Parsed:
-    """Messages with what they hold, and the schemas that they were written by.
+class Writer:
+    """Schemas that read alike: by their ids, the texts that Spark is given, and the struct that comes of it.
 
-    ``messages`` has, beside what came, ``__parsed``, a struct that is NULL where ``__code`` is not, ``__message``, and
-    ``__schema``, the id of the message's schema. ``schemas`` has those that are used by their ids, the newest first, as
-    ``avro_schema`` has them; the id is 0 where no registry gave one.
+    ``read`` is the type as Spark reads it, in which a decimal may have more digits than in ``exact``, which is the
+    schema's own. ``is_bare``: what is read is no record, and becomes the column ``value``.
+    """
+
+    index: int
+    schemas: dict[int, Node]
+    written: str
+    reading: str
+    read: StructType
+    exact: StructType
+    is_bare: bool
+
+    @property
+    def value(self) -> Column:
+        """What was read of a message, as a struct."""
+        value = F.col(f"__read_{self.index}.value")
+        return F.when(value.isNotNull(), F.struct(value.alias("value"))) if self.is_bare else value
+
+    def field(self, name: str) -> StructField | None:
+        """A field by its name, whatever the case."""
+        return next((one for one in self.exact.fields if one.name.lower() == name.lower()), None)
+
+    def field_value(self, name: str, want: DataType) -> Column:
+        """A field of a message in a type that holds it."""
+        kind = next(one for one in self.read.fields if one.name.lower() == name.lower())
+        return brought(self.value.getField(kind.name), kind.dataType, want)
+
+    def member(self, field: StructField, want: DataType | None) -> str | None:
+        """Of a column that is declared as a union, the field for a plain value of this schema; None: it is no such."""
+        if not isinstance(want, StructType) or not _is_union(want) or _is_union(field.dataType):
+            return None
+        schema = next(iter(self.schemas.values()))
+        node = schema if self.is_bare else next(one["type"] for one in schema["fields"] if one["name"] == field.name)
+        types = branches(node)
+        name = f"member_{types[0].get('name', types[0]['type'])}" if len(types) == 1 else ""
+        return name if name in want.fieldNames() else None
+
+
+@dataclass(frozen=True)
+class Read:
+    """Messages with what was read of each, by the writers of their schemas, the newest first.
+
+    ``messages`` has, beside what came, ``__schema``, and for each writer what it read. ``faults`` says of schemas why
+    they cannot be used, by their ids.
     """
 
     messages: DataFrame
-    schemas: Mapping[int, Node]
+    writers: tuple[Writer, ...]
+    faults: dict[int, str]
+
+    @property
+    def schemas(self) -> dict[int, Node]:
+        """The schemas that are used, by their ids."""
+        return {key: schema for one in self.writers for key, schema in one.schemas.items()}
+
+    def judged(self, wanted: Mapping[int, StructType]) -> DataFrame:
+        """The messages with ``__code`` and ``__message``: why a message cannot be used; NULL where it can.
+
+        Args:
+            wanted: the types that the fields of each writer are brought to, by the writer's index.
+        """
+        frame = self.messages.withColumn(CODE, self._code(wanted))
+        return frame.withColumn(MESSAGE, F.when(F.col(CODE).isNotNull(), self._message()))
+
+    def _code(self, wanted: Mapping[int, StructType]) -> Column:
+        read = [F.col(f"__read_{one.index}") for one in self.writers]
+        end = F.coalesce(F.lit(None).cast("binary"), *[one["end"] for one in read])
+        code = (
+            F.when(F.col("__value").isNull(), "EMPTY_MESSAGE")
+            .when(F.col(SCHEMA).isNull(), "AVRO_MAGIC")
+            .when(F.col(SCHEMA).isin(list(self.faults)), "AVRO_SCHEMA")
+            .when(~F.col(SCHEMA).isin(list(self.schemas)), "AVRO_SCHEMA_ID")
+            .when(~end.eqNullSafe(F.unhex(F.lit(MARK))), "MALFORMED_AVRO")
+            .when(every([one["value"].isNull() for one in read]), "EMPTY_MESSAGE")
+        )
+        for one in self.writers:
+            code = code.when(~is_sound(one.value, one.read, wanted[one.index]), "AVRO_VALUE")
+        return code
+
+    def _message(self) -> Column:
+        code = F.col(CODE)
+        number = F.when(code.isin("AVRO_SCHEMA", "AVRO_SCHEMA_ID"), F.concat(F.lit("id "), F.col(SCHEMA)))
+        fault = F.lit(None).cast("string")
+        for key, why in self.faults.items():
+            fault = F.when((code == "AVRO_SCHEMA") & (F.col(SCHEMA) == key), why).otherwise(fault)
+        return F.concat_ws(": ", message_of(code, MESSAGES), number, fault)
+
+
+def _is_union(kind: DataType) -> bool:
+    """Whether a struct has a field for each type of a union, as Spark names them."""
+    return isinstance(kind, StructType) and bool(kind.fields) and all(one.startswith("member_") for one in kind.names)
 
 
 def decoded(
-    messages: DataFrame, *, registry: str | None = None, schema: str | None = None, topics: Iterable[str] = ()
+    messages: DataFrame,
+    *,
+    registry: str | None = None,
+    schema: str | None = None,
+    topics: Iterable[str] = (),
+    declared: Mapping[str, DataType] | None = None,
 ) -> DataFrame:
     """The messages with the fields of their records as columns; what is no record is in the column ``value``.
 
-    Messages with a field whose name is this library's own are put aside; for the errors see ``parsed``.
+    Messages with a field whose name is this library's own are put aside; for the errors see ``read``.
+
+    Args:
+        messages: see the package.
+        registry: see ``read``, as for ``schema`` and ``topics``.
+        schema: the one schema of all messages.
+        topics: where the columns come from if no message tells them.
+        declared: the columns of the contract. Where their types are not those of the schemas they come with ``TYPED``.
     """
-    result = parsed(messages, registry=registry, schema=schema, topics=topics)
-    names = result.messages.select(f"{PARSED}.*").columns
-    strange = [key for key, one in result.schemas.items() if any(_is_own(field) for field in _names(one))]
+    known = {name.lower(): kind for name, kind in (declared or {}).items()}
+    found = read(messages, registry=registry, schema=schema, topics=topics, apart=known)
+    kinds, found = _kinds(found, known)
+    frame = found.judged({one.index: _wanted(one.exact, kinds, known) for one in found.writers})
+    strange = [key for key, one in found.schemas.items() if any(_is_own(field) for field in _names(one))]
     is_strange = F.col(CODE).isNull() & F.col(SCHEMA).isin(strange)
-    return result.messages.select(
+    good = F.col(CODE).isNull() & ~is_strange
+    values = [
+        F.when(good, value).alias(alias)
+        for name, several in kinds.items()
+        if not _is_own(name)
+        for alias, value in _values(found, name, several, known.get(name.lower())).items()
+    ]
+    return frame.select(
         *[col(name) for name in messages.columns],
-        *[F.when(~is_strange, F.col(f"{PARSED}.{quoted(name)}")).alias(name) for name in names if not _is_own(name)],
+        *values,
         F.when(is_strange, "RESERVED_NAME").otherwise(F.col(CODE)).alias(CODE),
         F.when(is_strange, MESSAGES["RESERVED_NAME"]).otherwise(F.col(MESSAGE)).alias(MESSAGE),
     )
+
+
+def _kinds(found: Read, declared: Mapping[str, DataType]) -> tuple[dict[str, list[DataType]], Read]:
+    """The types of each column, one but of those that are declared, and the messages without the writers that misfit.
+
+    The newest schema's columns come first, in its spelling.
+    """
+    kinds: dict[str, list[DataType]] = {}
+    writers, faults = [], dict(found.faults)
+    for writer in reversed(found.writers):
+        try:
+            kinds |= {one.name.lower(): _with_type(kinds, writer, one, declared) for one in writer.exact.fields}
+        except Unusable as fault:
+            faults |= dict.fromkeys(writer.schemas, str(fault))
+        else:
+            writers.append(writer)
+    spelled: dict[str, str] = {}
+    for writer in reversed(writers):
+        for one in writer.exact.fields:
+            spelled.setdefault(one.name.lower(), one.name)
+    columns = {name: kinds[lower] for lower, name in spelled.items()}
+    return columns, replace(found, writers=tuple(reversed(writers)), faults=faults)
+
+
+def _with_type(
+    kinds: Mapping[str, list[DataType]], writer: Writer, field: StructField, declared: Mapping[str, DataType]
+) -> list[DataType]:
+    """The types of a column and that of one more schema.
+
+    Raises:
+        Unusable: nobody declares it, and no type holds both.
+    """
+    older, want = kinds.get(field.name.lower(), []), declared.get(field.name.lower())
+    if want is None:
+        return [hold_both(older[0], field.dataType, field.name) if older else field.dataType]
+    kind = want if writer.member(field, want) else field.dataType
+    return older if any(alike(one, kind) for one in older) else [*older, kind]
+
+
+def _wanted(own: StructType, kinds: Mapping[str, list[DataType]], declared: Mapping[str, DataType]) -> StructType:
+    """The types that the fields of a schema are brought to: of those that are declared their own."""
+    held = {name.lower(): several[0] for name, several in kinds.items()}
+    return StructType(
+        [one if one.name.lower() in declared else StructField(one.name, held[one.name.lower()]) for one in own.fields]
+    )
+
+
+def _values(found: Read, name: str, kinds: Sequence[DataType], want: DataType | None) -> dict[str, Column]:
+    """A column by its name; and, where that is not what is declared, the values in each of their types."""
+    if want is None:
+        return {name: _coalesced([one.field_value(name, kinds[0]) for one in found.writers if one.field(name)])}
+    by_kind = [(kind, _coalesced(list(_of_kind(found, name, kind, want)))) for kind in kinds]
+    if len(kinds) == 1 and alike(kinds[0], want):
+        return {name: by_kind[0][1]}
+    typed = F.struct(*[value.alias(f"kind_{index}") for index, (_, value) in enumerate(by_kind)])
+    plain = by_kind[0][1] if len(kinds) == 1 else _coalesced([_as_text(value, kind) for kind, value in by_kind])
+    return {name: plain, f"{TYPED}{name}": typed}
+
+
+def _of_kind(found: Read, name: str, kind: DataType, want: DataType) -> Iterator[Column]:
+    """The values of a declared column that have a type."""
+    for writer in found.writers:
+        if (field := writer.field(name)) is None:
+            continue
+        if member := writer.member(field, want):
+            if alike(kind, want):
+                value = writer.field_value(name, field.dataType)
+                parts = [value if one == member else F.lit(None) for one in kind.names]  # type: ignore[attr-defined]
+                yield F.when(value.isNotNull(), F.struct(*parts).cast(kind))
+        elif alike(field.dataType, kind):
+            yield writer.field_value(name, kind)
+
+
+def _coalesced(values: Sequence[Column]) -> Column:
+    return values[0] if len(values) == 1 else F.coalesce(*values)
+
+
+def _as_text(value: Column, kind: DataType) -> Column:
+    return as_json(value) if isinstance(kind, ArrayType | MapType | StructType) else value.cast("string")
 
 
 def _names(schema: Node) -> list[str]:
@@ -112,10 +284,15 @@ def _is_own(name: str) -> bool:
     return name.startswith("__") or name.lower() in (SOURCE, "_kafka")
 
 
-def parsed(
-    messages: DataFrame, *, registry: str | None = None, schema: str | None = None, topics: Iterable[str] = ()
-) -> Parsed:
-    """The messages with what they hold as one struct.
+def read(
+    messages: DataFrame,
+    *,
+    registry: str | None = None,
+    schema: str | None = None,
+    topics: Iterable[str] = (),
+    apart: Container[str] | None = None,
+) -> Read:
+    """The messages with what each holds, read by its own schema.
 
     Which schemas a batch has must be known before it can be planned. So, with a registry, the messages are read and
     kept at once, with a look at the first five bytes of each, and the registry is asked.
@@ -125,6 +302,7 @@ def parsed(
         registry: the registry's address; else
         schema: the one schema of all messages, as JSON.
         topics: whose newest schemas give the columns of a batch in which no message has a schema that is known.
+        apart: the fields of records that are read as their own schema has them, whatever the others have; None: all.
 
     Raises:
         SourceUnavailableError: the registry does not answer. Further: see ``registry.by_id``.
@@ -138,56 +316,36 @@ def parsed(
         found = schema_registry.by_id(registry, counts["ids"]) or schema_registry.newest(registry, topics)
     else:
         number, payload, found = F.lit(0).cast("bigint"), F.col("__value"), {0: Registered("AVRO", (schema or "",))}
-    writers, want, faults = _writers(messages.sparkSession, found)
+    writers, faults = _writers(messages.sparkSession, found, apart)
     if registry is None and faults:
         message = f"schema_file: {faults[0]}"
         raise ConfigError(message)
     frame = messages.withColumn(SCHEMA, number)
     # as columns of their own: Spark would read a message anew for each use that is made of it
-    frame = frame.select("*", *[_read(payload, one).alias(f"__read_{index}") for index, one in enumerate(writers)])
-    frame = frame.withColumn(CODE, _code(writers, want, list(faults)))
-    values = [brought(one.value(index), one.kind, want) for index, one in enumerate(writers)]
-    whole = F.when(F.col(CODE).isNull(), F.coalesce(F.lit(None).cast(want), *values))
-    told = F.when(F.col(CODE).isNotNull(), _message(faults))
-    kept = [col(name) for name in messages.columns]
-    frame = frame.select(*kept, SCHEMA, whole.alias(PARSED), CODE, told.alias(MESSAGE))
-    return Parsed(frame, {key: schema for one in writers for key, schema in one.schemas.items()})
+    frame = frame.select("*", *[_read(payload, one).alias(f"__read_{one.index}") for one in writers])
+    return Read(frame, tuple(writers), faults)
 
 
-@dataclass(frozen=True)
-class _Writer:
-    """Schemas that read alike: by their ids, as Spark is given them, and the struct that comes of it."""
-
-    schemas: dict[int, Node]
-    written: str
-    reading: str
-    kind: StructType
-    bare: bool
-
-    def value(self, index: int) -> Column:
-        """What was read, as a struct."""
-        value = F.col(f"__read_{index}.value")
-        return F.when(value.isNotNull(), F.struct(value.alias("value"))) if self.bare else value
-
-
-def _writers(spark: SparkSession, found: Mapping[int, Registered]) -> tuple[list[_Writer], StructType, dict[int, str]]:
-    """How each schema is read, the newest first; the type that holds all; and why some cannot be used, by their ids."""
-    writers: dict[tuple[str, str], _Writer] = {}
-    want, newest, faults = StructType(), None, {}
+def _writers(
+    spark: SparkSession, found: Mapping[int, Registered], apart: Container[str] | None
+) -> tuple[list[Writer], dict[int, str]]:
+    """How each schema is read, the newest first; and why some cannot be used, by their ids."""
+    writers: dict[tuple[str, str], Writer] = {}
+    newest, faults = None, {}
     for key in sorted(found, reverse=True):
         try:
             schema = resolved(found[key].language, found[key].texts)
-            reader = completed(schema, newest or schema)
+            reader = schema if apart is None else completed(schema, newest or schema, apart)
             texts = framed(schema), framed(reader)
             if texts not in writers:
                 kind, exact = _kind(spark, texts[1]), _kind(spark, framed(reader, wide=False))
-                want = _together(want, _as_struct(exact), "")
-                writers[texts] = _Writer({}, *texts, _as_struct(kind), bare=not isinstance(kind, StructType))
+                is_bare = not isinstance(kind, StructType)
+                writers[texts] = Writer(len(writers), {}, *texts, _as_struct(kind), _as_struct(exact), is_bare)
             writers[texts].schemas[key] = schema
             newest = newest or schema
         except Unusable as fault:
             faults[key] = str(fault)
-    return list(writers.values()), want, faults
+    return list(writers.values()), faults
 
 
 def _as_struct(kind: DataType) -> StructType:
@@ -211,121 +369,10 @@ def _kind(spark: SparkSession, schema: str) -> DataType:
         raise Unusable(first_line(error)) from None
 
 
-def _together(new: DataType, old: DataType, path: str) -> Any:
-    """The type that holds what two versions have, by Avro's rules, but a double for whole and broken numbers.
-
-    Raises:
-        Unusable: there is none.
-    """
-    if alike(new, old) or isinstance(old, NullType):
-        return new
-    if isinstance(new, StructType) and isinstance(old, StructType):
-        others = {field.name.lower(): field for field in old.fields}
-        fields = []
-        for one in new.fields:
-            other = others.pop(one.name.lower(), one)
-            fields.append(StructField(one.name, _together(one.dataType, other.dataType, f"{path}.{one.name}")))
-        return StructType([*fields, *others.values()])
-    if isinstance(new, ArrayType) and isinstance(old, ArrayType):
-        return ArrayType(_together(new.elementType, old.elementType, f"{path}.items"))
-    if isinstance(new, MapType) and isinstance(old, MapType):
-        return MapType(new.keyType, _together(new.valueType, old.valueType, f"{path}.values"))
-    return _one_scalar(new, old, path)
-
-
-def _one_scalar(new: DataType, old: DataType, path: str) -> DataType:
-    names = {new.simpleString(), old.simpleString()}
-    if isinstance(new, DecimalType) and isinstance(old, DecimalType):
-        scale = max(new.scale, old.scale)
-        digits = max(new.precision - new.scale, old.precision - old.scale) + scale
-        if digits <= MOST_DIGITS:
-            return DecimalType(digits, scale)
-    if names <= set(_NUMBERS):
-        return LongType() if names == {"int", "bigint"} else DoubleType()
-    if isinstance(new, NullType):
-        return old
-    if names == {"string", "binary"}:
-        return new
-    told = f"{path.removeprefix('.')} is {old.simpleString()}, and {new.simpleString()} in a newer schema of the batch"
-    raise Unusable(told)
-
-
-def _read(payload: Column, writer: _Writer) -> Column:
+def _read(payload: Column, writer: Writer) -> Column:
     """A message that is whole, as its writer had it, with the mark."""
     mark = F.unhex(F.lit(MARK))
     message = F.concat(payload, mark)
     end = from_avro(message, writer.written, {**_OPTIONS, "avroSchema": framed(None)})["end"]
     whole = F.col(SCHEMA).isin(list(writer.schemas)) & (end == mark)
     return F.when(whole, from_avro(message, writer.written, {**_OPTIONS, "avroSchema": writer.reading}))
-
-
-def _code(writers: list[_Writer], want: StructType, faults: list[int]) -> Column:
-    read = [F.col(f"__read_{index}") for index in range(len(writers))]
-    end = F.coalesce(F.lit(None).cast("binary"), *[one["end"] for one in read])
-    code = (
-        F.when(F.col("__value").isNull(), "EMPTY_MESSAGE")
-        .when(F.col(SCHEMA).isNull(), "AVRO_MAGIC")
-        .when(F.col(SCHEMA).isin(faults), "AVRO_SCHEMA")
-        .when(~F.col(SCHEMA).isin([key for one in writers for key in one.schemas]), "AVRO_SCHEMA_ID")
-        .when(~end.eqNullSafe(F.unhex(F.lit(MARK))), "MALFORMED_AVRO")
-        .when(_all([one["value"].isNull() for one in read]), "EMPTY_MESSAGE")
-    )
-    for index, one in enumerate(writers):
-        code = code.when(~_sound(one.value(index), one.kind, want), "AVRO_VALUE")
-    return code
-
-
-def _message(faults: Mapping[int, str]) -> Column:
-    code = F.col(CODE)
-    number = F.when(code.isin("AVRO_SCHEMA", "AVRO_SCHEMA_ID"), F.concat(F.lit("id "), F.col(SCHEMA)))
-    fault = F.lit(None).cast("string")
-    for key, told in faults.items():
-        fault = F.when((code == "AVRO_SCHEMA") & (F.col(SCHEMA) == key), told).otherwise(fault)
-    return F.concat_ws(": ", message_of(code, MESSAGES), number, fault)
-
-
-def _sound(value: Column, have: StructType, want: StructType) -> Column:
-    """Whether texts are texts, and numbers fit the types that they are brought to.
-
-    The texts are looked at as one, with commas between, so that no two bad pieces make a good one: a look at each would
-    be more code than Java compiles as one method, and cost three times as much.
-    """
-    texts, fits = _parts(value, have, want)
-    return _all([F.is_valid_utf8(F.concat_ws(",", *texts)), *fits])
-
-
-def _all(conditions: list[Column]) -> Column:
-    return reduce(lambda one, other: one & other, conditions, F.lit(True))
-
-
-def _parts(value: Column, have: DataType, want: DataType) -> tuple[list[Column], list[Column]]:
-    """The texts within a value, each as a text or an array of them; and whether each of its numbers fits."""
-    if isinstance(have, StructType) and isinstance(want, StructType):
-        kinds = {field.name.lower(): field.dataType for field in want.fields}
-        inner = [_parts(value.getField(one.name), one.dataType, kinds[one.name.lower()]) for one in have.fields]
-        return [text for one, _ in inner for text in one], [fit for _, one in inner for fit in one]
-    if isinstance(have, MapType) and isinstance(want, MapType):
-        texts, fits = _parts(F.map_values(value), ArrayType(have.valueType), ArrayType(want.valueType))
-        return [F.map_keys(value), *texts], fits
-    if isinstance(have, ArrayType) and isinstance(want, ArrayType):
-        inner_have, inner_want = have.elementType, want.elementType
-        texts, fits = _parts(value, inner_have, inner_want)
-        if texts:
-            joined = F.transform(value, lambda one: F.concat_ws(",", *_parts(one, inner_have, inner_want)[0]))
-            texts = [value if isinstance(inner_have, StringType) else joined]
-        every = F.forall(value, lambda one: _all(_parts(one, inner_have, inner_want)[1]))
-        return texts, [F.coalesce(every, F.lit(True))] if fits else []
-    if isinstance(have, StringType) or (isinstance(have, BinaryType) and isinstance(want, StringType)):
-        return [value.cast("string")], []
-    fit = _fit(value, have, want)
-    return [], [] if fit is None else [F.coalesce(fit, F.lit(True))]
-
-
-def _fit(value: Column, have: DataType, want: DataType) -> Column | None:
-    if isinstance(have, LongType) and isinstance(want, DoubleType):
-        return value.between(-_EXACT, _EXACT)
-    if isinstance(have, DecimalType) and isinstance(want, DecimalType) and have != want:
-        # not by abs(), which rounds a negative decimal at 34 digits
-        bound = Decimal(10 ** (want.precision - want.scale))
-        return (value > F.lit(-bound)) & (value < F.lit(bound))
-    return None

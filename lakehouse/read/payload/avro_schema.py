@@ -1,4 +1,4 @@
-"""Schemas of Avro: with every type in full where it is used, completed by a newer version, and as Spark is given them.
+"""Schemas of Avro: with every type in full where it is used, with a newer version's unions, and as Spark is given them.
 
 No Spark. A schema is what its JSON says, but every type is a dict, or a list if it is a union: no name refers to
 another place, so that whoever reads it can look at a field alone. All other attributes, such as ``connect.name``, stay.
@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import json
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Container
 
 Node = Any
 """A schema, or a type in it."""
@@ -91,19 +94,26 @@ def _known(name: str, names: dict[str, Node], space: str) -> Node:
     return names[full]
 
 
-def completed(node: Node, newest: Node) -> Node:
-    """A type with what it lacks of the newest version, so that both give the same columns, at every depth.
+def completed(node: Node, newest: Node, apart: Container[str] = ()) -> Node:
+    """A type with the other types of the newest version where it became a union, at every depth.
 
-    That is fields for which the newest has a default, and the other types where one became a union.
+    No field is added, and no default of the newest is given to a message of another version: what a message holds would
+    depend on which others are in its batch.
+
+    Args:
+        node: the type.
+        newest: the same type in the newest version.
+        apart: fields, in lower case, that stay as they are; of a record, not of what is in it.
     """
-    own, theirs = _branches(node), _branches(newest)
+    own, theirs = branches(node), branches(newest)
     if len(own) == 1 < len(theirs) and (same := _same(own[0], theirs)) is not None:
-        return [{"type": "null"}, *(_filled(own[0], same) if one is same else one for one in theirs)]
-    filled = [_filled(one, _same(one, theirs) or one) for one in (node if isinstance(node, list) else [node])]
+        return [{"type": "null"}, *(_filled(own[0], same, apart) if one is same else one for one in theirs)]
+    filled = [_filled(one, _same(one, theirs) or one, apart) for one in (node if isinstance(node, list) else [node])]
     return filled if isinstance(node, list) else filled[0]
 
 
-def _branches(node: Node) -> list[Node]:
+def branches(node: Node) -> list[Node]:
+    """The types that a value may have, if it is not null."""
     return [one for one in (node if isinstance(node, list) else [node]) if one["type"] != "null"]
 
 
@@ -114,17 +124,17 @@ def _same(node: Node, others: list[Node]) -> Node | None:
     return named[0] if named else alike[0] if len(alike) == 1 else None
 
 
-def _filled(node: Node, same: Node) -> Node:
+def _filled(node: Node, same: Node, apart: Container[str]) -> Node:
     if part := _PARTS.get(node["type"]):
         return {**node, part: completed(node[part], same[part])}
     if node["type"] != "record":
         return node
-    theirs = {field["name"].lower(): field for field in same["fields"]}
-    fields = []
-    for field in node["fields"]:
-        other = theirs.pop(field["name"].lower(), field)
-        fields.append({**field, "type": completed(field["type"], other["type"])})
-    return {**node, "fields": fields + [field for field in theirs.values() if field.get("default") is not None]}
+    theirs = {field["name"].lower(): field["type"] for field in same["fields"] if field["name"].lower() not in apart}
+    fields = [
+        {**field, "type": completed(field["type"], theirs.get(field["name"].lower(), field["type"]))}
+        for field in node["fields"]
+    ]
+    return {**node, "fields": fields}
 
 
 def framed(node: Node | None, *, wide: bool = True) -> str:

@@ -19,8 +19,9 @@ from pyspark.sql.types import (
 
 from lakehouse.lake.batch import CODE, MESSAGE
 from lakehouse.lake.frame import as_json, col, literal
+from lakehouse.lake.types import brought
 from lakehouse.read.payload import avro
-from lakehouse.read.payload.avro import PARSED, SCHEMA
+from lakehouse.read.payload.avro import SCHEMA
 from lakehouse.read.payload.connect_json import FIELDS
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from pyspark.sql import Column, DataFrame
 
-    from lakehouse.read.payload.avro import Parsed
+    from lakehouse.read.payload.avro import Read
     from lakehouse.read.payload.avro_schema import Node
 
 _CLEAR = (DecimalType, DateType, TimestampType, TimestampNTZType)
@@ -43,7 +44,7 @@ def as_read(
     topics: Iterable[str] = (),
     flat: bool,
 ) -> DataFrame:
-    """The messages as ``debezium.decoded`` takes them; see ``avro.parsed``.
+    """The messages as ``debezium.decoded`` takes them; see ``avro.read``. Each is made JSON by its own schema alone.
 
     With a registry the keys are read as the values are, which reads the batch once more; else they are taken for JSON.
     """
@@ -52,32 +53,38 @@ def as_read(
     frame = messages
     if registry is not None:
         apart = messages.withColumns({"__own": F.col("__value"), "__value": F.col("__key")})
-        keys = avro.parsed(apart, registry=registry)
+        keys = avro.read(apart, registry=registry)
+        frame = _judged(keys)
         text = F.coalesce(_text(keys, depth=1), columns["__doc_key"])
-        columns = {"__doc_key": text, "__fields_key": _told(keys, within=None), "__value": F.col("__own")}
-        frame = keys.messages
+        columns = {"__doc_key": text, "__fields_key": _types(keys, within=None), "__value": F.col("__own")}
     frame = frame.withColumns(columns)
     frame = frame.select(*[col(name) for name in messages.columns], "__doc_key", "__fields_key")
-    values = avro.parsed(frame, registry=registry, schema=schema, topics=topics)
+    values = avro.read(frame, registry=registry, schema=schema, topics=topics)
     is_fault = F.col(CODE).isNotNull() & (F.col(CODE) != "EMPTY_MESSAGE")
-    return values.messages.select(
+    return _judged(values).select(
         *[col(name) for name in frame.columns],
         _text(values, depth=1 if flat else 2).alias("__doc"),
         F.when(is_fault, F.col(CODE)).alias("__fault"),
         F.when(is_fault, F.col(MESSAGE)).alias("__fault_said"),
         _by_schema(
-            values, lambda one: _listed(literal(field["name"]) for field in _fields(one)), "array<string>"
+            values, lambda one, _: _listed(literal(field["name"]) for field in _fields(one)), "array<string>"
         ).alias("__names"),
-        _told(values, within=None if flat else "after").alias("__fields"),
+        _types(values, within=None if flat else "after").alias("__fields"),
     )
 
 
-def _text(read: Parsed, *, depth: int) -> Column:
-    """What was read as JSON, in which what is no deeper than that is text."""
-    kind = read.messages.schema[PARSED].dataType
-    if not isinstance(kind, StructType) or not kind.fields:
-        return F.lit(None).cast("string")
-    return as_json(_in_text(F.col(PARSED), kind, depth))
+def _judged(read: Read) -> DataFrame:
+    return read.judged({one.index: one.exact for one in read.writers})
+
+
+def _text(read: Read, *, depth: int) -> Column:
+    """What was read as JSON, in which what is no deeper than that is text; NULL of a message that cannot be used."""
+    texts = [
+        as_json(_in_text(brought(one.value, one.read, one.exact), one.exact, depth))
+        for one in read.writers
+        if one.exact.fields
+    ]
+    return F.when(F.col(CODE).isNull(), F.coalesce(F.lit(None).cast("string"), *texts))
 
 
 def _in_text(value: Column, kind: DataType, depth: int) -> Column:
@@ -89,18 +96,15 @@ def _in_text(value: Column, kind: DataType, depth: int) -> Column:
     return value if isinstance(kind, StructType | ArrayType | MapType | BinaryType) else value.cast("string")
 
 
-def _told(read: Parsed, *, within: str | None) -> Column:
+def _types(read: Read, *, within: str | None) -> Column:
     """The fields of each message's row, with their types as a schema block of JSON has them."""
-    kind = read.messages.schema[PARSED].dataType
-    kinds: dict[str, DataType] = {one.name: one.dataType for one in kind.fields} if isinstance(kind, StructType) else {}
-    if within is not None:
-        inner = kinds.get(within)
-        kinds = {one.name: one.dataType for one in inner.fields} if isinstance(inner, StructType) else {}
 
-    def fields(schema: Node) -> str:
+    def fields(schema: Node, kind: StructType) -> str:
+        row: DataType = kind
         for one in _fields(schema):
             if one["name"] == within:
-                schema = _own(one["type"])
+                schema, row = _own(one["type"]), kind[one["name"]].dataType
+        kinds = {one.name: one.dataType for one in row.fields} if isinstance(row, StructType) else {}
         return _listed(_field(one, kinds) for one in _fields(schema))
 
     return _by_schema(read, fields, FIELDS)
@@ -130,6 +134,10 @@ def _listed(parts: Iterable[str]) -> str:
     return f"array({', '.join(parts)})"
 
 
-def _by_schema(read: Parsed, what: Callable[[Node], str], kind: str) -> Column:
-    cases = [f"WHEN {SCHEMA} = {key} THEN CAST({what(schema)} AS {kind})" for key, schema in read.schemas.items()]
+def _by_schema(read: Read, what: Callable[[Node, StructType], str], kind: str) -> Column:
+    cases = [
+        f"WHEN {SCHEMA} = {key} THEN CAST({what(schema, one.exact)} AS {kind})"
+        for one in read.writers
+        for key, schema in one.schemas.items()
+    ]
     return F.expr(f"CASE {' '.join(cases)} END" if cases else f"CAST(NULL AS {kind})")
