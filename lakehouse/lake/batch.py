@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F
 
+from lakehouse.errors import ImbalanceError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -72,6 +74,20 @@ class BadFile:
     message: str
 
 
+def check_counts(counts: Mapping[str, Any]) -> None:
+    """Hold counts against what the ledger can keep, before anything is committed that notes them.
+
+    A commit's note is JSON, and Python's ``True`` or ``None`` would be read back as no number for ever after.
+
+    Raises:
+        ImbalanceError: one is no whole number.
+    """
+    # a bool is an int of Python's, and is written as no number
+    if wrong := {name: count for name, count in counts.items() if type(count) is not int}:
+        message = f"counts must be whole numbers, and these are not: {wrong}"
+        raise ImbalanceError(message, hint="a fault of this library; nothing was written")
+
+
 @dataclass(frozen=True)
 class Arrived:
     """What a source brought: its rows with ``_source``, ``__raw``, ``__code`` and ``__message``.
@@ -116,7 +132,12 @@ class Identity:
     quality: tuple[Quality, ...] = ()
 
     def options(self, step: str, note: Mapping[str, Any], *, once: bool = True) -> dict[str, str]:
-        """The writer's options for a commit of the batch: its note and, if ``once``, a transaction to be made once."""
+        """The writer's options for a commit of the batch: its note and, if ``once``, a transaction to be made once.
+
+        Raises:
+            ImbalanceError: a count is no whole number, so that the ledger could not be told of it.
+        """
+        check_counts({**self.rows, **self.rules})
         noted = {
             "job": self.job,
             "run_id": self.run_id,

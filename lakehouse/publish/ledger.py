@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pyspark.sql import functions as F
 
 from lakehouse.errors import ImbalanceError
+from lakehouse.lake.batch import check_counts
 from lakehouse.lake.frame import small_frame
 from lakehouse.lake.table import create, exists, read_table
 
@@ -65,6 +66,10 @@ class Rows:
     duplicates: int = 0
     rejected: int = 0
     filtered: int = 0
+
+    def __post_init__(self) -> None:
+        """Hold the counts against what the ledger can keep."""
+        check_counts(vars(self))
 
     def __add__(self, other: Rows) -> Rows:
         return Rows(**{one.name: getattr(self, one.name) + getattr(other, one.name) for one in fields(Rows)})

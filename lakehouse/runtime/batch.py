@@ -335,6 +335,8 @@ def _written(batch: Batch, made: _Made, clock: Clock, *, is_judged: bool) -> Out
         known["rejected"] += planned.planned.rejected
         aside["write"] = [*aside["write"], too_late(planned.rejected, _columns(made))]
     identity = replace(batch.identity, rows=known, rules=made.rules)
+    # what does not add up, or is no number, must not be committed: the ledger would stumble over it ever after
+    rows_of(known, planned.planned).balance()
     put = known.get("quarantined", 0) + known.get("rejected", 0)
     if is_judged:
         came = known.get("read") or known.get("produced", 0)

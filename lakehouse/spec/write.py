@@ -156,6 +156,7 @@ class Scd2Write(_Keyed, _Versions):
     mode: Literal["scd2"]
     sequence_by: Annotated[ColumnNames, Field(min_length=1)]
     apply_as_deletes: SqlCondition | None = None
+    apply_as_truncates: SqlCondition | None = None
 
     @model_validator(mode="after")
     def _keeps_its_keys(self) -> Scd2Write:

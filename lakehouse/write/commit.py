@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from uuid import uuid4
 
 from lakehouse.errors import CheckpointError, CommitMissingError, ImbalanceError
+from lakehouse.lake.batch import check_counts
 from lakehouse.lake.frame import sql_path
 from lakehouse.lake.table import Commit, commits, head
 from lakehouse.write import auxiliary
@@ -59,6 +60,10 @@ class WriteResult:
     replayed: bool = False
     strategy: str = field(default="nothing", compare=False)
     why: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        """Hold the counts against what the ledger can keep."""
+        check_counts({name: getattr(self, name) for name in (*_FATES, "rows_added", "rows_removed")})
 
     @property
     def rows(self) -> int:
@@ -219,7 +224,8 @@ def note(planned: WriteResult) -> dict[str, object]:
 def result(commit: Commit, *, replayed: bool = False) -> WriteResult:
     """What a commit of this library did: the rows' fates from its note, the table's change from Delta's own metrics."""
     counts, metrics = commit.note["counts"], commit.metrics
-    known = {name: counts[name] for name in _FATES if name in counts}
+    # commits of an older version may say true for 1
+    known = {name: int(counts[name]) for name in _FATES if name in counts}
     if commit.operation == "MERGE":
         inserted, updated, deleted = (
             metrics.get(f"numTargetRows{change}", 0) for change in ("Inserted", "Updated", "Deleted")

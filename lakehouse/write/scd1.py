@@ -70,7 +70,8 @@ def plan(batch: DataFrame, spec: Scd1Write, target: Table, identity: Identity, a
         message = f"{spec.table} has more than one row of a key, and scd1 keeps one"
         raise WriteError(message, hint="take the others out, or run with --full-refresh")
     if size.truncates:
-        counts.fates.update(deleted=bool(counts.swept), unchanged=size.truncates - bool(counts.swept))
+        removed = min(counts.swept, 1)
+        counts.fates.update({"deleted": removed, "unchanged": size.truncates - removed})
     near = Reach() if size.truncates else reach(batch, target, spec, size, before, counts.files)
     change = Change(judged, size.operators(spec.keys), counts)
     remember = functools.partial(auxiliary.remember, judged.where(REMEMBER), target, identity, spec)

@@ -9,8 +9,6 @@ from dataclasses import replace
 from functools import partial, reduce
 from typing import TYPE_CHECKING
 
-from pyspark.sql import functions as F
-
 from lakehouse.lake.frame import materialise
 from lakehouse.lake.table import read_table
 from lakehouse.write import auxiliary
@@ -33,14 +31,22 @@ if TYPE_CHECKING:
 def plan(batch: DataFrame, spec: Scd2Write, target: Table, identity: Identity, about: str) -> Plan:
     """Make the versions of the batch's keys anew; only those that differ from the table's are written."""
     spark = batch.sparkSession
-    gone = flag(batch, spec.apply_as_deletes, spec.table, "apply_as_deletes")
-    batch = batch.withColumns({DELETED: gone, TRUNCATE: F.lit(False), "__sequence": sequence(batch, spec)})
+    flags = {
+        DELETED: flag(batch, spec.apply_as_deletes, spec.table, "apply_as_deletes"),
+        TRUNCATE: flag(batch, spec.apply_as_truncates, spec.table, "apply_as_truncates"),
+    }
+    batch = batch.withColumns({**flags, "__sequence": sequence(batch, spec)})
     batch = with_versions(trackable(without(batch, spec.except_columns), spec), spec)
     # the table has the sequence in valid_from, whether or not it keeps the columns of it
     batch, before, options = fitted(batch, spec.model_copy(update={"sequence_by": (spec.valid_from,)}), target, about)
     batch = materialise(ordered(batch, spec))
     held = None if before.is_empty_table else read_table(spark, target)
-    fold = Fold(batch, spec, sized(batch, spec.keys), held, held, auxiliary.recalled(spark, target, identity))
+    size = sized(batch, spec.keys)
+    if size.truncates:
+        # it reaches rows of any key
+        size = replace(size, nullable=(True,) * len(spec.keys))
+    known = auxiliary.recalled(spark, target, identity)
+    fold = Fold(batch, spec, size, held, held, known, whole_table=bool(size.truncates))
     return planned(fold, target, identity, before, options)
 
 

@@ -18,9 +18,9 @@ from pyspark.sql.types import MapType, StructType
 
 from lakehouse.errors import KeyMissingError, WriteError
 from lakehouse.lake.batch import CODE, SOURCE
-from lakehouse.lake.frame import as_json, col, path, quoted, row_hash, sql_type
+from lakehouse.lake.frame import as_json, col, materialise, path, quoted, row_hash, sql_type
 from lakehouse.lake.types import resolved
-from lakehouse.write import auxiliary
+from lakehouse.write import auxiliary, truncates
 from lakehouse.write.change import PUT, REMOVE
 from lakehouse.write.events import (
     ACTION,
@@ -32,6 +32,7 @@ from lakehouse.write.events import (
     OLD,
     RANK,
     REMEMBER,
+    TRUNCATE,
     Size,
     dropped,
     filed,
@@ -42,6 +43,7 @@ from lakehouse.write.events import (
     payload,
     within,
 )
+from lakehouse.write.truncates import CUT
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -109,7 +111,8 @@ def with_versions(batch: DataFrame, spec: Scd2Write) -> DataFrame:
 def ordered(batch: DataFrame, spec: Scd2Write) -> DataFrame:
     """The batch with ``__event``, and with the keys under the engine's own names."""
     starts = _parts(batch, spec, spec.valid_from)
-    event = order(batch, starts, deleted=F.col(DELETED), columns=_shown(batch, spec))
+    ends = F.col(DELETED) | F.col(TRUNCATE) if TRUNCATE in batch.columns else F.col(DELETED)
+    event = order(batch, starts, deleted=ends, columns=_shown(batch, spec))
     return batch.select("*", event.alias(EVENT), *keys(batch, spec.keys))
 
 
@@ -202,15 +205,45 @@ class Fold:
         parts = [events, *self._of_table(events, kind), *self._of_memory(events, kind)]
         if self.more is not None:
             parts.append(self.more)
+        if (cut := self._cut(parts, kind)) is not None:
+            parts.append(cut)
         together = reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), parts)
         # all that follows is done key by key, so the rows are brought together once
         together = together.repartition(*names(self._count))
-        return self._decided(self._versions(self._told(together)))
+        decided = self._decided(self._versions(self._told(together)))
+        return self._with_truncates(decided, kind) if self.size.truncates else decided
+
+    def _cut(self, parts: list[DataFrame], kind: str) -> DataFrame | None:
+        """The truncates as events of every key that is looked at; None where there cannot be any."""
+        if self.spec.mode != "scd2":
+            return None
+        cuts = truncates.heed(self.batch if self.size.truncates else None, self.remembered, kind)
+        if cuts is None:
+            return None
+        # what goes by a truncate is told by its keys
+        holders = {found[0][0] for name in self.spec.keys if (found := resolved(self.batch.schema, name))}
+        own = [*map(col, sorted(holders)), *map(F.col, names(self._count))]
+        # without a new truncate all parts are of the batch's keys
+        looked_at = [part.select(own) for part in (parts if self.size.truncates else parts[:1])]
+        touched = reduce(lambda one, other: one.unionByName(other), looked_at).dropDuplicates([*names(self._count)])
+        marks = {ORIGIN: F.lit(_KEPT), _LATE: F.lit(False), CUT: F.lit(True)}
+        return touched.crossJoin(F.broadcast(cuts)).withColumns(marks)
+
+    def _with_truncates(self, decided: DataFrame, kind: str) -> DataFrame:
+        """What was decided, with the fate of each truncate of the batch."""
+        decided = materialise(decided)
+        own = F.struct(*[col(name) for name in self.columns]).alias("row")
+        judged = truncates.judge(self.batch, self.remembered, decided.where(CUT), kind).withColumn(_OWN, own)
+        wanted = [name for name in [*decided.columns, KIND] if name in judged.columns]
+        # one may speak for a version that goes
+        decided = decided.where(~F.col(CUT) | F.col(ACTION).isNotNull())
+        return decided.unionByName(judged.select(*map(col, wanted)), allowMissingColumns=True)
 
     def _events(self) -> DataFrame:
         """The batch as events."""
         engine = [*names(self._count), EVENT, *dropped(self.batch)]
-        mine = self.batch.select(*map(col, [*self.columns, *engine]))
+        batch = self.batch.where(~F.col(TRUNCATE)) if self.size.truncates else self.batch
+        mine = batch.select(*map(col, [*self.columns, *engine]))
         late = F.lit(False)
         if self.remembered is not None:
             kind = sql_type(mine.schema[EVENT].dataType)
@@ -415,17 +448,26 @@ class Fold:
                 CODE: F.when(F.col(FATE) == "rejected", "LATE_EVENT"),
             }
         )
+        return self._to_be_kept(whole)
+
+    def _to_be_kept(self, whole: DataFrame) -> DataFrame:
+        """The rows that something is to be done with, or that were of the batch."""
+        spec = self.spec
         shown = [*self.columns, spec.valid_from, spec.valid_to, spec.is_current]
         order_of_table = [name for name in self.batch.columns if name in shown]
         engine = [*names(self._count), EVENT, FATE, ACTION, REMEMBER, CODE, OLD, FILE, _OWN, *dropped(self.batch)]
-        return whole.where(mine | F.col(ACTION).isNotNull() | F.col(REMEMBER)).select(
-            *[col(name) for name in (*order_of_table, *engine)]
-        )
+        wanted = (F.col(ORIGIN) == _BATCH) | F.col(ACTION).isNotNull() | F.col(REMEMBER)
+        if self.size.truncates:
+            whole = whole.withColumn(CUT, F.coalesce(F.col(CUT), F.lit(False)) & F.col(_END))
+            wanted, engine = wanted | F.col(CUT), [*engine, CUT]
+        return whole.where(wanted).select(*[col(name) for name in (*order_of_table, *engine)])
 
     def aside(self, judged: DataFrame) -> DataFrame:
         """The events that show in no version, as they came."""
         own = [F.col(_OWN)[name].alias(name) for name in self.columns]
-        aside = judged.where(REMEMBER).withColumn(KIND, F.lit(auxiliary.EVENT_KIND))
+        kind = F.lit(auxiliary.EVENT_KIND)
+        kind = F.coalesce(F.col(KIND), kind) if KIND in judged.columns else kind
+        aside = judged.where(REMEMBER).withColumn(KIND, kind)
         return aside.select(*own, *map(col, [*names(self._count), EVENT, KIND]))
 
 

@@ -85,10 +85,17 @@ def _told(event: Event, ignore_null: Collection[str]) -> dict[str, Any]:
 
 
 def scd2(events: Iterable[Event], *, tracked: Collection[str]) -> list[Version]:
-    """All versions of all keys: runs of events with equal tracked values, ended by the next version or a delete."""
+    """All versions of all keys: runs of events with equal tracked values, ended by the next version or a delete.
+
+    A truncate is a delete of every key, at its own place in the order.
+    """
     versions: list[Version] = []
-    for own in _by_key(events).values():
-        of_sequence = {event.sequence: event for event in in_order(own)}
+    everything = set(events)
+    truncates = [event for event in everything if event.kind == "truncate"]
+    for own in _by_key(event for event in everything if event.kind != "truncate").values():
+        # of a truncate and a delete in one place it does not matter which ends the key
+        timeline = sorted([*in_order(own), *truncates], key=_order)
+        of_sequence = {event.sequence: event for event in timeline}
         current: Version | None = None
         for event in of_sequence.values():
             if current and event.kind == "upsert" and _only(event.values, tracked) == _only(current.values, tracked):

@@ -360,7 +360,7 @@ def test_what_was_killed_before_its_commit_is_written_under_a_new_checkpoint_too
 ) -> None:
     """The auxiliary table then knows events that the table has not seen, and nobody comes back to mend it."""
     truncates: dict[str, Any] = {**KEYED, "apply_as_truncates": "op = 'T'"}
-    spec = Scd1Write(mode="scd1", **truncates) if mode == "scd1" else Scd2Write(mode="scd2", **KEYED)
+    spec: Write = (Scd1Write if mode == "scd1" else Scd2Write)(mode=mode, **truncates)
     target = Lake(str(lake.folder)).table(spec.table)
     first = [(key, time, None, "a") for key, time in (("deleted", 1), ("cut off", 2), ("again", 1), ("stays", 9))]
     second: Rows = [
@@ -653,3 +653,44 @@ def test_a_NULL_key_or_sequence_is_put_aside_and_the_batch_goes_on(workshop: Any
         assert (result.rows.produced, result.rows.rejected) == (3, 2)
     assert workshop.rows("silver.orders", "a", "b", "at") == [(2, 2, 1)]
     assert {code for (code,) in workshop.rows("quarantine.silver_orders", "code")} == {"NULL_KEY"}
+
+
+TRUNCATED = """
+sources:
+  orders: {kind: table, table: bronze.orders, stream: true}
+write: {table: silver.MODE, mode: MODE, keys: k, sequence_by: at, apply_as_truncates: op = 'T', except_columns: op}
+"""
+
+
+@pytest.mark.parametrize("mode", ["scd1", "scd2"])
+def test_a_batch_of_nothing_but_a_truncate_is_told_and_the_next_one_goes_on(workshop: Any, mode: str) -> None:
+    workshop.job("silver", TRUNCATED.replace("MODE", mode))
+    schema, table = "k string, at int, op string", f"silver.{mode}"
+    fates = []
+    for number, row in enumerate([(None, 0, "T"), ("a", 1, "I"), (None, 3, "T"), ("late", 2, "I"), ("b", 4, "I")]):
+        workshop.put("bronze.orders", schema, [row])
+        if number == 3:
+            _damage(workshop, table)
+        rows = workshop.run("silver").rows
+        fates.append((rows.inserted, rows.deleted, rows.unchanged + rows.superseded))
+    if mode == "scd1":
+        assert fates == [(0, 0, 1), (1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 0, 0)]
+        assert workshop.rows(table, "k") == [("b",)]
+    else:
+        assert fates == [(0, 0, 1), (1, 0, 0), (0, 1, 0), (1, 0, 0), (1, 0, 0)]
+        shown = workshop.rows(table, "k", "valid_from", "valid_to")
+        assert shown == [("a", 1, 3), ("b", 4, None), ("late", 2, 3)]
+    told = workshop.frame("ops.runs").where("event = 'batch'").orderBy("batch")
+    assert [(row.batch, row.deleted) for row in told.collect()] == [(0, 0), (1, 0), (2, 1), (3, 0), (4, 0)]
+
+
+def _damage(workshop: Any, table: str) -> None:
+    """Leave the table as an older version left it: the commit says true for 1, and the ledger was never told of it."""
+    log = workshop.folder / table.replace(".", "/") / "_delta_log"
+    for file in log.glob("*.json"):
+        text = file.read_text()
+        file.write_text(text.replace('\\"deleted\\": 1', '\\"deleted\\": true'))
+        file.with_name(f".{file.name}.crc").unlink(missing_ok=True)
+    workshop.spark.sql(f"DELETE FROM delta.`{workshop.folder}/ops/runs` WHERE event = 'batch' AND batch = 2")
+    (workshop.folder / "_checkpoints" / "silver" / "recorded").write_text("1")
+    (workshop.folder / "_checkpoints" / "silver" / ".recorded.crc").unlink(missing_ok=True)
