@@ -5,6 +5,7 @@ LakehouseError
 │   ├── InvalidConfigError              one or more problems in a file, each with its line
 │   ├── JobNotFoundError                no such job in this project
 │   ├── TransformMismatchError          the parameters of transform() are not the names of the sources
+│   ├── RunOrderError                   jobs that read each other's tables were to run side by side
 │   └── UndefinedReferenceError                 ${env:…} or ${param:…} that nothing defines
 ├── SetupError                 exit 1   the machine lacks something; `lakehouse doctor --fix` mends most of them
 │   ├── JavaMissingError, JavaVersionError
@@ -114,6 +115,12 @@ class JobNotFoundError(ConfigError):
     """No such job in this project."""
 
     code = "JOB_NOT_FOUND"
+
+
+class RunOrderError(ConfigError):
+    """Jobs that were to run side by side read each other's tables, so that one must come after the other."""
+
+    code = "RUN_ORDER"
 
 
 class TransformMismatchError(ConfigError):

@@ -22,6 +22,7 @@ from lakehouse.runtime.attempts import persistently
 from lakehouse.runtime.breaker import after, noted, refuse, standing
 from lakehouse.runtime.journal import Journal
 from lakehouse.runtime.lock import held
+from lakehouse.runtime.order import check_order
 from lakehouse.runtime.result import RunResult, Target
 from lakehouse.runtime.session import settled, start
 from lakehouse.spec.event_time import seconds
@@ -50,7 +51,12 @@ def side_by_side(
     stop: threading.Event,
     progress: Callable[..., Progress],
 ) -> list[RunResult]:
-    """Run jobs in one process, each in a thread and a session of its own where there are several."""
+    """Run jobs in one process, each in a thread and a session of its own where there are several.
+
+    Raises:
+        RunOrderError: one reads what another writes; nothing was begun.
+    """
+    check_order([work.job for work in works])
     if len(works) == 1:
         return [_told(works[0], None, progress(), full_refresh=full_refresh, stop=stop)]
     spark = start("lakehouse", works[0].settings)
