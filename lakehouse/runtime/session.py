@@ -24,6 +24,7 @@ _ALWAYS = {
         for key in (
             "spark.sql.session.timeZone",
             "spark.sql.ansi.enabled",
+            "spark.sql.variable.substitute",
             "spark.databricks.delta.commit.idempotencyCheck.enabled",
         )
     },
@@ -47,7 +48,7 @@ def start(name: str, settings: Mapping[str, str]) -> SparkSession:
     for key, value in settings.items():
         builder = builder.config(key, value)
     try:
-        return builder.getOrCreate()
+        spark = builder.getOrCreate()
     except (PySparkException, OSError) as error:
         for finding in examine():
             if not finding.ok:
@@ -55,6 +56,9 @@ def start(name: str, settings: Mapping[str, str]) -> SparkSession:
                 message = f"Spark cannot start: {finding.name}: {finding.detail}"
                 raise kinds.get(finding.code, SetupError)(message, hint=finding.mend) from error
         raise
+    # what is asked of it outside of a job, too, holds names that other people gave
+    spark.conf.set("spark.sql.variable.substitute", "false")
+    return spark
 
 
 @contextmanager

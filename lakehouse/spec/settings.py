@@ -41,12 +41,19 @@ FIXED: dict[str, Fixed] = {
     "spark.sql.orc.impl": Fixed("native", _OTHER_VALUES),
     "spark.sql.json.enableExactStringParsing": Fixed("true", "JSON would not be kept as it was received"),
     "spark.sql.columnNameOfCorruptRecord": Fixed("_corrupt_record", "broken records would be told from no column"),
+    "spark.sql.variable.substitute": Fixed("false", "a name or a text with ${…} in it would show what it refers to"),
     "spark.sql.parser.escapedStringLiterals": Fixed("false", "a text in SQL would be another text"),
+    "spark.sql.parser.quotedRegexColumnNames": Fixed("false", "a name in backticks would be a pattern of names"),
+    "spark.sql.ansi.doubleQuotedIdentifiers": Fixed("false", "a text in SQL would be a name"),
+    "spark.sql.ansi.enforceReservedKeywords": Fixed("false", "columns could not be called what they are called"),
     "spark.sql.sources.useV1SourceList": Fixed(
         "avro,csv,json,kafka,orc,parquet,text", "where a record stands in its file could not be told"
     ),
 }
-"""By name, each with Spark's own default. A session of somebody else's has these values while a job runs in it."""
+"""By name, each with Spark's own default but for ``variable.substitute``.
+
+A session of somebody else's has these values while a job runs in it.
+"""
 
 _LEGACY = re.compile(r"spark\.sql\.legacy\..+|spark\.sql\..+\.(datetime|int96)RebaseModeIn(Read|Write)")
 
