@@ -8,6 +8,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, StringConstraints
 
+from lakehouse.spec.pattern import why_refused
+
 _PART = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\(\?P<\w+>|\(\?:|\(\?|[()|*+?]|\{\d*,?\d*\}|.", re.DOTALL)
 _MOST_REPEATS = 4
 """Parts of a pattern of no fixed length: the time that it takes grows with the power of their number."""
@@ -28,6 +30,9 @@ def _sound(pattern: str) -> str:
         message = "names no part: write such as orders_(?P<country>[A-Z]{2})\\.csv"
         raise ValueError(message)
     _hold_repeats(_PART.findall(pattern))
+    # named groups are written otherwise in Java, for whose patterns the check is
+    if why := why_refused(pattern.replace("(?P<", "(?<")):
+        raise ValueError(why)
     return pattern
 
 

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from lakehouse.spec.base import ColumnName, FieldError, Spec
 from lakehouse.spec.contract import ContractOrFile
 from lakehouse.spec.document import nearest
+from lakehouse.spec.pattern import why_refused
 from lakehouse.spec.reference import Text
 
 _CONSUMER = (
@@ -41,9 +42,11 @@ def _topic(name: str) -> str:
 def _pattern(text: str) -> str:
     try:
         re.compile(text)
-    except re.error as error:
+    except (re.error, RecursionError, OverflowError) as error:
         message = f"not a regular expression: {error}"
         raise ValueError(message) from None
+    if why := why_refused(text):
+        raise ValueError(why)
     return text
 
 

@@ -5,8 +5,14 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from functools import cache
 
 MOST_CHARACTERS = 1000
+MOST_WAYS = 10_000_000
+"""So many ways of matching a text of ``LONGEST`` characters may be tried: a second or so for one value."""
+LONGEST = 200
+DEEPEST = 20
+"""Groups within each other."""
 _FEW = 4
 """A part that can be cut in several ways may come so often: then the ways are still few."""
 
@@ -48,6 +54,14 @@ def why_refused(pattern: str) -> str | None:
     """
     if len(pattern) > MOST_CHARACTERS:
         return f"a pattern has at most {MOST_CHARACTERS:,} characters"
+    ways = _Ways(tokens_of(pattern))
+    if ways.deepest > DEEPEST:
+        return f"groups within each other deeper than {DEEPEST}"
+    return _nested(pattern) or ways.why_refused()
+
+
+def _nested(pattern: str) -> str | None:
+    """Which part repeats what can be cut in several ways."""
     groups, closed, at = [_Group()], _Group(), 0
     while at < len(pattern):
         text, kind, at = _token(pattern, at)
@@ -65,6 +79,158 @@ def why_refused(pattern: str) -> str | None:
                 return f"'{pattern[:at]}' repeats what {part}: make it possessive (a++, (?>…)), or write it otherwise"
             groups[-1].repeats |= _varies(text)
     return None
+
+
+def tokens_of(pattern: str) -> list[tuple[str, str | None]]:
+    """The parts of a pattern, each with its kind."""
+    found, at = [], 0
+    while at < len(pattern):
+        text, kind, at = _token(pattern, at)
+        found.append((text, kind))
+    return found
+
+
+_ALPHABET = frozenset(map(chr, range(128))) | {"é", "中"}
+"""Characters that stand for all: two parts of a pattern that share none of them cannot take the same text."""
+
+
+@cache
+def _chars(token: str, kind: str | None, *, any_case: bool) -> frozenset[str]:
+    """Which characters a part may begin with: all where that cannot be told."""
+    if token in ("$", "\\z", "\\Z"):
+        return frozenset()
+    if kind is not None or "&&" in token or re.match(r"\\[pPkQRX0-9cGux]", token):
+        return _ALPHABET
+    try:
+        known = re.compile(token, re.DOTALL)
+    except re.error:
+        return _ALPHABET
+    found = {one for one in _ALPHABET if known.fullmatch(one)}
+    return frozenset(found | {one.swapcase() for one in found} if any_case else found)
+
+
+_NO_WIDTH = frozenset({"^", "\\b", "\\B", "\\A"})
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A part of a pattern: what it may begin with, whether it may be empty, and what it is made of.
+
+    ``choices`` are the alternatives of a group, each a sequence; none of a character.
+    """
+
+    first: frozenset[str]
+    empty: bool
+    choices: tuple[tuple[_Part, ...], ...] = ()
+    least: int = 1
+    most: float = 1
+    possessive: bool = False
+    atomic: bool = False
+
+
+class _Ways:
+    """In how many ways a pattern may be tried on a text that does not fit in the end, at most."""
+
+    def __init__(self, tokens: list[tuple[str, str | None]]) -> None:
+        self._tokens, self._at = tokens, 0
+        # (?i), also as a part of a group
+        self._any_case = any(re.match(r"\(\?[a-zA-Z]*i", text) for text, _ in tokens)
+        depth, self.deepest = 0, 0
+        for _, kind in tokens:
+            depth += (kind == "open") - (kind == "close")
+            self.deepest = max(self.deepest, depth)
+
+    def why_refused(self) -> str | None:
+        """Why they are too many."""
+        choices: list[tuple[_Part, ...]] = []
+        while self._at < len(self._tokens):
+            choices += self._choices()
+            # a parenthesis that closes nothing is for the engine to refuse
+            self._at += 1
+        ways = _of_choices(tuple(choices), frozenset())
+        if ways <= MOST_WAYS:
+            return None
+        return "it can be tried in too many ways on one text: make parts possessive (a++, (?>…)), or let them differ"
+
+    def _choices(self) -> list[tuple[_Part, ...]]:
+        """The alternatives up to the end of a group."""
+        choices: list[list[_Part]] = [[]]
+        while self._at < len(self._tokens):
+            text, kind = self._tokens[self._at]
+            if kind == "close":
+                break
+            self._at += 1
+            if kind == "either":
+                choices.append([])
+            elif kind == "repeat" and choices[-1]:
+                choices[-1][-1] = _repeated(choices[-1][-1], text)
+            elif kind == "open":
+                choices[-1].append(self._group(text))
+            elif kind != "flags":
+                choices[-1].append(_Part(_chars(text, kind, any_case=self._any_case), text in _NO_WIDTH))
+        return [tuple(one) for one in choices]
+
+    def _group(self, text: str) -> _Part:
+        choices = tuple(self._choices())
+        self._at += 1
+        looks = text in ("(?=", "(?!", "(?<=", "(?<!")
+        first = _ALPHABET if looks else frozenset[str]().union(*(_first(one) for one in choices))
+        atomic = looks or text == "(?>"
+        return _Part(first, looks or any(_is_empty(one) for one in choices), choices, atomic=atomic)
+
+
+def _repeated(part: _Part, repeat: str) -> _Part:
+    possessive = len(repeat) > 1 and repeat.endswith("+")
+    if repeat.startswith("{"):
+        numbers = repeat[1 : repeat.index("}")].split(",")
+        least = int(numbers[0])
+        most = math.inf if numbers[-1] == "" else int(numbers[-1])
+    else:
+        least, most = (1 if repeat.startswith("+") else 0), (1 if repeat.startswith("?") else math.inf)
+    choices = ((part,),) if part.atomic or part.most != 1 else part.choices
+    return _Part(part.first, part.empty or least == 0, choices, least, most, possessive)
+
+
+def _first(sequence: tuple[_Part, ...], after: frozenset[str] = frozenset()) -> frozenset[str]:
+    """What a sequence may begin with, or what follows it where it is empty."""
+    found: frozenset[str] = frozenset()
+    for part in sequence:
+        found |= frozenset() if part.first == _ALPHABET and part.empty and not part.choices else part.first
+        if not part.empty:
+            return found
+    return found | after
+
+
+def _is_empty(sequence: tuple[_Part, ...]) -> bool:
+    return all(part.empty for part in sequence)
+
+
+def _of_choices(choices: tuple[tuple[_Part, ...], ...], after: frozenset[str]) -> float:
+    """The ways of the alternatives that may take the same text."""
+    firsts = [_first(one, after) for one in choices]
+    alike = max((sum(char in first for first in firsts) for char in _ALPHABET), default=1)
+    return max(alike, 1) * max((_of_sequence(one, after) for one in choices), default=1)
+
+
+def _of_sequence(sequence: tuple[_Part, ...], after: frozenset[str]) -> float:
+    ways: float = 1
+    for part in reversed(sequence):
+        ways *= _of_part(part, after)
+        after = _first((part,), after)
+    return ways
+
+
+def _of_part(part: _Part, after: frozenset[str]) -> float:
+    most = min(part.most, LONGEST)
+    # nothing goes back into what is atomic once it is left
+    closed = part.atomic or (part.possessive and part.least <= 1)
+    follows = frozenset() if closed else after | part.first if most > 1 else after
+    within = _of_choices(part.choices, follows) if part.choices else 1
+    # a number of this size has no place in a float
+    ways = within**most if within > 1 and most * math.log10(within) < 100 else math.inf if within > 1 else 1
+    if part.possessive or part.least == part.most or not part.first & after:
+        return ways
+    return ways * (most - min(part.least, most) + 1)
 
 
 def _token(pattern: str, at: int) -> tuple[str, str | None, int]:
