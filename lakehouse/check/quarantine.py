@@ -15,7 +15,7 @@ from lakehouse.lake.batch import RECEIVED_TYPE, SOURCE_TYPE
 from lakehouse.lake.frame import literal, small_frame
 from lakehouse.lake.table import commits, create, exists, head, read_table
 from lakehouse.spec.document import nearest
-from lakehouse.spec.expression import columns_of
+from lakehouse.spec.expression import columns_of, row_condition
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -207,22 +207,23 @@ def condition(rows: DataFrame, text: str) -> str:
     if fault := _fault(rows, text):
         message = f"--where {text}: {fault}"
         raise ConfigError(message, hint=f"the columns are {', '.join(_COLUMNS)}")
-    return f"({text}\n)"
+    return f"({row_condition(text)})"
 
 
 def _fault(rows: DataFrame, text: str) -> str | None:
     """Why a text is no condition on the rows."""
+    if "${" in text:
+        return "it holds a reference"
     try:
         strange = sorted(name for name in columns_of(text) if name.lower() not in _COLUMNS)
         if strange:
             return f"the quarantine has no column '{strange[0]}'{nearest(strange[0], list(_COLUMNS))}"
-        kind = rows.select(F.expr(text).alias("it")).schema["it"].dataType.simpleString()
+        kind = rows.select(F.expr(row_condition(text)).alias("it")).schema["it"].dataType.simpleString()
     except (ValueError, PySparkException) as error:
         return first_line(error)
     if kind != "boolean":
         return f"it is {kind}, not true or false"
-    # Spark would put something in its place
-    return "it holds a reference" if "${" in text else None
+    return None
 
 
 @contextmanager

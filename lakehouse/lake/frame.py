@@ -10,6 +10,7 @@ from pyspark.sql.types import ArrayType, MapType, StructType, VariantType
 
 from lakehouse.errors import KeyMissingError
 from lakehouse.lake.types import resolved
+from lakehouse.spec.sql import quote_name, quote_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 def quoted(name: str) -> str:
     """A column's name as SQL, whatever is in it."""
-    return "`" + name.replace("`", "``") + "`"
+    return quote_name(name)
 
 
 def col(name: str) -> Column:
@@ -29,9 +30,8 @@ def col(name: str) -> Column:
 
 
 def literal(text: str) -> str:
-    """A text as an SQL string, whatever is in it: Spark would put the environment's value for ``${env:NAME}``."""
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'").replace("$", "\\u0024")
-    return f"'{escaped}'"
+    """A text as an SQL string, whatever is in it."""
+    return quote_text(text)
 
 
 def materialise(frame: DataFrame) -> DataFrame:

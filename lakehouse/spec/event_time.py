@@ -9,7 +9,9 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from sqlglot import exp
 
 from lakehouse.spec.base import ColumnName, ColumnNames, FieldError, Spec
-from lakehouse.spec.expression import parsed
+from lakehouse.spec.expression import check_calls, parsed, tokens_of
+from lakehouse.spec.functions import SCALARS
+from lakehouse.spec.sql import print_tokens
 
 Duration = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,5} (second|minute|hour|day)s?$")]
 """How long, as ``30 seconds`` or ``10 minutes``."""
@@ -35,6 +37,9 @@ _AGGREGATES: dict[type[exp.Expr], str] = {
 }
 """Aggregates that give the same whatever order the rows come in, and whose state does not grow with them."""
 
+_CALLED = {"filter", "where", "every", "some", "any", "mean", "approx_distinct", *_AGGREGATES.values()}
+"""What a window may call besides the functions of a row."""
+
 _CHANGING = re.compile(r"Current|Local|Rand|Uuid|Seq\d|Shuffle")
 """How the classes of functions begin that give another value each time."""
 
@@ -46,12 +51,14 @@ def seconds(duration: str) -> int:
 
 
 def _aggregate(text: str) -> str:
-    """An SQL aggregate that a window can hold.
+    """An SQL aggregate that a window can hold, printed anew from what was judged.
 
     Raises:
         ValueError: it is none, or gives another value for the same rows.
     """
-    tree = parsed(text)
+    tokens = tokens_of(text)
+    sql = print_tokens(tokens).text
+    tree = parsed(sql)
     found = list(tree.find_all(exp.AggFunc))
     known = ", ".join(sorted(_AGGREGATES.values()))
     if tree.find(exp.Query, exp.Window, exp.UDTF, exp.Parameter, exp.Placeholder):
@@ -75,7 +82,8 @@ def _aggregate(text: str) -> str:
     if loose := next((one for one in tree.find_all(exp.Column) if not one.find_ancestor(exp.AggFunc)), None):
         message = f"'{loose.sql('spark')}' is of one row: aggregate it, or name it in by"
         raise ValueError(message)
-    return text
+    check_calls(tokens, SCALARS | _CALLED)
+    return sql
 
 
 Aggregate = Annotated[str, Field(max_length=4000), AfterValidator(_aggregate)]

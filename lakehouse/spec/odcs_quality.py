@@ -12,11 +12,13 @@ from sqlglot.errors import SqlglotError
 
 from lakehouse.spec.odcs_types import OURS, ours
 from lakehouse.spec.rule import Rule
+from lakehouse.spec.sql import SqlTextError, print_tokens, quote_name, read_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lakehouse.spec.document import Location
+    from lakehouse.spec.sql import Token
 
 _OPERATORS = {
     "mustBe": "=",
@@ -70,11 +72,11 @@ def sql_name(*path: str) -> str:
 
 def _quoted(name: str) -> str:
     try:
-        if isinstance(sqlglot.parse_one(name, dialect="spark"), exp.Column) and re.fullmatch(r"[A-Za-z_]\w*", name):
+        if re.fullmatch(r"[A-Za-z_]\w*", name) and isinstance(sqlglot.parse_one(name, dialect="spark"), exp.Column):
             return name
     except SqlglotError:
         pass
-    return "`" + name.replace("`", "``") + "`"
+    return quote_name(name)
 
 
 def sql_value(value: Any, kind: str = "string") -> str:
@@ -83,7 +85,7 @@ def sql_value(value: Any, kind: str = "string") -> str:
         return "true" if value else "false"
     if isinstance(value, int | float):
         return format(value, "f").rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
-    # Spark would put a setting of its own in the place of ${…}
+    # a rule may hold no ${…}
     text = str(value).replace("\\", "\\\\").replace("'", "\\'").replace("${", "\\u0024{")
     prefix = f"{kind} " if kind in ("date", "timestamp", "timestamp_ntz") else ""
     return f"{prefix}'{text}'"
@@ -301,22 +303,51 @@ def _query(item: dict[str, Any], table: set[str], column: str | None) -> tuple[s
     names = {**dict.fromkeys(("table", "object", "schema"), "this_table"), "column": column, "property": column}
     query = _PLACEHOLDER.sub(lambda found: sql_name(str(names.get(found[1]) or found[0])), str(item["query"]))
     try:
-        trees = sqlglot.parse(query, dialect="spark")
+        tokens = read_tokens(query)
+        trees = sqlglot.parse(print_tokens(tokens).text, dialect="spark")
+    except SqlTextError as error:
+        message = f"not SQL: {error}"
+        raise ValueError(message) from None
     except SqlglotError as error:
         message = f"not SQL: {str(error).splitlines()[0]}"
+        raise ValueError(message) from None
+    except Exception:
+        # the parser itself trips over some texts, such as map() of one value
+        message = "not SQL: a function in it has too few arguments, or it is nested too deep"
         raise ValueError(message) from None
     tree = trees[0] if len(trees) == 1 else None
     simple = isinstance(tree, exp.Select) and len(tree.expressions) == 1
     if not isinstance(tree, exp.Select) or not simple or _is_more(tree, {"this_table", *table}):
         raise ValueError(_NOT_A_QUERY)
-    where = tree.args.get("where")
-    measured = tree.expressions[0].unalias()
-    if where is None:
-        return "query", None, measured.sql(dialect="spark")
-    condition = where.this.sql(dialect="spark")
-    if isinstance(measured, exp.Count) and isinstance(measured.this, exp.Star):
+    measured, condition = _parts_of(tokens)
+    if condition is None:
+        return "query", None, measured
+    if measured.lower().replace(" ", "") == "count(*)":
         return "query", f"not ({condition})", f"count_if({condition})"
-    return "query", None, f"{measured.sql(dialect='spark')} filter (where {condition})"
+    return "query", None, f"{measured} filter (where {condition})"
+
+
+def _parts_of(tokens: Sequence[Token]) -> tuple[str, str | None]:
+    """What a query of one SELECT selects, without its alias, and its condition: as they were written, not as parsed.
+
+    Raises:
+        ValueError: it has no FROM.
+    """
+    depth = 0
+    at: dict[str, int] = {}
+    for index, token in enumerate(tokens):
+        depth += (token.source in ("(", "[")) - (token.source in (")", "]"))
+        is_distinct_from = index and tokens[index - 1].word == "distinct"
+        if depth == 0 and token.word in ("as", "from", "where") and not is_distinct_from:
+            at.setdefault(token.word, index)
+    if "from" not in at:
+        raise ValueError(_NOT_A_QUERY)
+    selected = list(tokens[1 : min(at["from"], at.get("as", at["from"]))])
+    if len(selected) > 1 and selected[-1].kind in ("word", "name") and selected[-2].source == ")":
+        selected.pop()
+    end = -1 if tokens[-1].source == ";" else len(tokens)
+    condition = print_tokens(tokens[at["where"] + 1 : end]).text if "where" in at else None
+    return print_tokens(selected).text, condition
 
 
 def _is_more(tree: exp.Select, known: set[str]) -> bool:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 
 import sqlglot
-from sqlglot import Token, TokenType, exp
+from sqlglot import exp
 from sqlglot.errors import ParseError
 
 from lakehouse.errors import InvalidConfigError, Problem, first_line
 from lakehouse.spec.document import MAX_BYTES, nearest
+from lakehouse.spec.sql import Printed, SqlTextError, Token, print_tokens, read_tokens
 
 _SPARK = sqlglot.Dialect.get_or_raise("spark")
 
@@ -37,6 +38,8 @@ _CHANGING = {
 _OF_THE_SESSION = {
     *("current_catalog", "current_database", "current_schema", "current_user", "session_user", "user", "version"),
 }
+_WORDS = {"user", "current_user", "session_user", "current_catalog", "current_database", "current_schema"}
+"""Names, in backticks too, that Spark takes for a call where no column has them."""
 _GENERATORS = {
     *("explode", "explode_outer", "inline", "inline_outer", "posexplode", "posexplode_outer"),
     *("json_tuple", "range", "stack", "variant_explode", "variant_explode_outer"),
@@ -55,16 +58,16 @@ Place = tuple[int, int]
 
 @dataclass(frozen=True)
 class Query:
-    """One SELECT, and where it has parameters: from which character to which, and what each is called."""
+    """One SELECT, printed anew without comments, and where it has parameters.
+
+    ``marks``: from which character of the text to which, and what each is called; ``parameters``: each with the line
+    and column where it stands first in its file.
+    """
 
     file: str
     text: str
     marks: tuple[tuple[int, int, str], ...] = ()
-
-    @property
-    def parameters(self) -> dict[str, Place]:
-        """The parameters, each with the line and column where it stands first."""
-        return {name: _place(self.text, start) for start, _, name in reversed(self.marks)}
+    parameters: Mapping[str, Place] = field(default_factory=dict)
 
     def filled(self, values: Mapping[str, str]) -> str:
         """The text with an SQL expression in the place of each parameter."""
@@ -94,19 +97,36 @@ def read_query(path: Path, sources: Collection[str], *, shown_as: str) -> Query:
         raise invalid(f"not UTF-8: the byte 0x{raw[error.start]:02x}", raw.count(b"\n", 0, error.start) + 1) from None
     if len(raw) > MAX_BYTES:
         raise invalid(f"is too large: the SQL of a job has at most {MAX_BYTES:,} bytes")
+    return judge_query(text, sources, shown_as=shown_as)
+
+
+def judge_query(text: str, sources: Collection[str], *, shown_as: str) -> Query:
+    """A text as the SQL of a job.
+
+    Raises:
+        InvalidConfigError: as ``read_query`` does.
+    """
+
+    def invalid(message: str, line: int = 1, column: int = 1) -> InvalidConfigError:
+        return InvalidConfigError([Problem(shown_as, line, column, "", message)])
+
     try:
+        tokens = read_tokens(text)
+        found = _Found(shown_as, text, tuple(tokens), print_tokens(tokens), tuple(sources))
         with _silent():
-            found = _Found(shown_as, text, tuple(_SPARK.tokenize(text)), tuple(sources))
             problems = sorted(set(found.problems()))
+    except SqlTextError as error:
+        raise invalid(str(error), *_place(text, error.start)) from None
     except ParseError as error:
         first = error.errors[0]
         raise invalid(f"not SQL: {first['description']}", first["line"] or 1, first["col"] or 1) from None
     except Exception as error:
         # the parser itself trips over some texts, such as map() of one value
-        raise invalid(f"not SQL: {first_line(error)}") from None
+        why = "a function has too few arguments" if isinstance(error, IndexError) else first_line(error)
+        raise invalid(f"not SQL: {why}") from None
     if problems:
         raise InvalidConfigError(problems)
-    return Query(shown_as, found.statement, found.marks)
+    return Query(shown_as, found.statement, found.marks, found.parameters)
 
 
 @contextmanager
@@ -127,13 +147,15 @@ class _Found:
     file: str
     text: str
     tokens: tuple[Token, ...]
+    printed: Printed
     sources: tuple[str, ...]
 
     @property
     def statement(self) -> str:
-        """The text up to the semicolon that may end it."""
-        end = next((token.start for token in self.tokens if token.token_type == TokenType.SEMICOLON), len(self.text))
-        return self.text[:end]
+        """The text, printed anew, up to the semicolon that may end it."""
+        starts = zip(self.printed.starts, self.tokens, strict=True)
+        end = next((start for start, token in starts if token.source == ";"), len(self.printed.text))
+        return self.printed.text[:end]
 
     @cached_property
     def tree(self) -> exp.Expr | None:
@@ -141,21 +163,31 @@ class _Found:
         return _SPARK.parse(self.statement)[0]
 
     @cached_property
-    def marks(self) -> tuple[tuple[int, int, str], ...]:
-        """The names after a colon."""
+    def _marked(self) -> list[tuple[int, Token]]:
+        """The names after a colon, each with where its colon is printed."""
         wanted = {str(node.this) for node in self.tree.find_all(exp.Placeholder) if node.this} if self.tree else set()
-        return tuple(
-            (colon.start, name.end + 1, name.text)
+        starts = dict(zip((token.start for token in self.tokens), self.printed.starts, strict=True))
+        return [
+            (starts[colon.start], name)
             for colon, name in pairwise(self.tokens)
-            if colon.token_type == TokenType.COLON and name.start == colon.end + 1 and name.text in wanted
-        )
+            if colon.source == ":" and not name.gap and name.word and name.source in wanted
+        ]
+
+    @property
+    def marks(self) -> tuple[tuple[int, int, str], ...]:
+        """Where parameters are printed, and what each is called."""
+        return tuple((start, start + 1 + len(name.source), name.source) for start, name in self._marked)
+
+    @property
+    def parameters(self) -> dict[str, Place]:
+        """Where each parameter stands first."""
+        return {name.source: _place(self.text, name.start - 1) for _, name in reversed(self._marked)}
 
     def problems(self) -> Iterator[Problem]:
         """Everything that is wrong."""
         yield from self._of_the_text()
-        semicolon = next(
-            (one for one, token in enumerate(self.tokens) if token.token_type == TokenType.SEMICOLON), None
-        )
+        yield from self._of_words()
+        semicolon = next((one for one, token in enumerate(self.tokens) if token.source == ";"), None)
         if semicolon is not None and (rest := self.tokens[semicolon + 1 :]):
             yield self._problem(rest[0].start, "one statement is a job: there is another one")
         elif not isinstance(self.tree, exp.Query):
@@ -164,32 +196,43 @@ class _Found:
             yield from self._of_the_tree(self.tree)
             yield from self._of_parameters(self.tree)
             yield from self._of_tables(self.tree)
+            # a name that the tree has, too, is told once, as the tree tells it
+            told = {name.lower() for table in self.tree.find_all(exp.Table) for name in [table.parts[0].name]}
+            for problem in self._of_table_places():
+                if not any(f"'{name}'" in problem.message.lower() for name in told):
+                    yield problem
 
     def _of_the_text(self) -> Iterator[Problem]:
-        # Spark would put in a value, and go on with a comment on the next line
-        for found in re.finditer(r"\$\{", self.text):
-            yield self._problem(found.start(), "no references in SQL: write :name, and its value under params:")
-        for found in re.finditer(r"\\\r?\n", self.text):
-            yield self._problem(found.start(), "a line may not end with a backslash")
         for token in self.tokens:
+            if "${" in token.source:
+                at = token.start + token.source.index("${")
+                yield self._problem(at, "no references in SQL: write :name, and its value under params:")
             # the parser takes it for a column
-            if token.token_type == TokenType.TABLE:
+            if token.word == "table":
                 yield self._problem(token.start, "TABLE x is a query: write SELECT * FROM x")
+        for (first, dot), (_, name) in pairwise(pairwise(self.tokens)):
+            # whatever the parser makes of it: Spark reads the path
+            if dot.source == "." and (first.value or "").lower() in _FORMATS and re.search(r"[/:]", name.value or ""):
+                yield self._problem(first.start, f"{first.value}.{name.value} is a path, not a source")
+        for token, after in pairwise(self.tokens):
+            if after.source == "(" and (why := _why_refused((token.value or "").lower())):
+                yield self._problem(token.start, why)
+
+    def _of_words(self) -> Iterator[Problem]:
+        """Names that are columns where there is one, and else what the session says."""
+        for before, token, after in zip(self.tokens, self.tokens[1:], self.tokens[2:], strict=False):
+            word = (token.value or "").lower() if token.kind in ("word", "name") else ""
+            if word in _WORDS and before.source != "." and before.word != "as" and after.source not in (".", "("):
+                message = f"{token.source} is of the session where no column has the name: write it with its table"
+                yield self._problem(token.start, message)
 
     def _of_the_tree(self, tree: exp.Expr) -> Iterator[Problem]:
         for kinds, message in _REFUSED:
             for node in tree.find_all(*kinds):
                 yield self._problem(self._start(node), message)
         for node in tree.find_all(exp.Func):
-            name = _function(node)
-            if name in _RUN_CODE:
-                yield self._problem(self._start(node, name), f"{name}() runs code of another kind")
-            if name in _CHANGING:
-                yield self._problem(self._start(node, name), f"{name}() gives another value each time it is run")
-            if name in _OF_THE_SESSION:
-                yield self._problem(self._start(node, name), f"{name}() is of the session, not of the sources")
-            if name in _REACH_OUT or name.startswith(_REMOTE):
-                yield self._problem(self._start(node, name), f"{name}() reads what is no source")
+            if why := _why_refused(name := _function(node)):
+                yield self._problem(self._start(node, name), why)
 
     def _of_parameters(self, tree: exp.Expr) -> Iterator[Problem]:
         for node in tree.find_all(exp.Placeholder):
@@ -218,6 +261,17 @@ class _Found:
             if name not in read:
                 yield self._problem(0, f"the source '{name}' is never read: use it, or take it out of sources:")
 
+    def _of_table_places(self) -> Iterator[Problem]:
+        """What stands where Spark takes a name for a table, whatever the tree says: parsers pass over some of them."""
+        known = {name.lower() for name in self.sources} | _named_by_with(self.tokens)
+        for index in _table_places(self.tokens):
+            token, after = self.tokens[index], self.tokens[index + 1] if index + 1 < len(self.tokens) else None
+            name = (token.value or "").lower() if token.kind in ("word", "name") else ""
+            makes_rows = after is not None and after.source == "(" and name in _GENERATORS
+            opens = token.source == "(" or token.word in ("lateral", "values") or makes_rows
+            if not opens and (name not in known or token.word == "stream"):
+                yield self._problem(token.start, f"no source '{token.source}'{nearest(name, [*self.sources])}")
+
     def _of_a_table(self, table: exp.Table) -> Iterator[Problem]:
         first, *others = (part.name for part in table.parts)
         if others:
@@ -231,8 +285,9 @@ class _Found:
     def _start(self, node: exp.Expr, text: str = "") -> int:
         """Where a part of the tree stands: as its first name does, else as the first token of that text."""
         if text:
-            return next((token.start for token in self.tokens if token.text.lower() == text), 0)
-        return min((one.meta["start"] for one in node.find_all(exp.Identifier) if "start" in one.meta), default=0)
+            return next((token.start for token in self.tokens if (token.value or "").lower() == text), 0)
+        starts = (one.meta["start"] for one in node.find_all(exp.Identifier) if "start" in one.meta)
+        return self.printed.source_of(min(starts, default=0))
 
     def _problem(self, at: int, message: str) -> Problem:
         return Problem(self.file, *_place(self.text, at), "", message)
@@ -240,6 +295,73 @@ class _Found:
 
 def _place(text: str, at: int) -> Place:
     return text.count("\n", 0, at) + 1, at - (text.rfind("\n", 0, at) + 1) + 1
+
+
+_ENDS_FROM_WORDS = """
+cluster distribute except group having intersect limit minus offset order qualify select sort union view where window
+with
+"""
+_ENDS_FROM = frozenset(_ENDS_FROM_WORDS.split())
+"""Words after which a comma is not followed by a table; after LATERAL VIEW names of columns follow."""
+_FROM_OF_FUNCTIONS = frozenset({"extract", "trim", "substring", "substr", "overlay", "position"})
+
+
+def _table_places(tokens: Sequence[Token]) -> list[int]:
+    """Which tokens stand where a table does: after FROM, JOIN, the commas between them, and parentheses there."""
+    # of each open parenthesis the word before it, and what a comma in it is followed by
+    opened: list[tuple[str, str]] = [("", "")]
+    places: list[int] = []
+    for index, token in enumerate(tokens[:-1]):
+        function, follows = opened[-1]
+        before = tokens[index - 1].word if index else ""
+        if token.source in ("(", "["):
+            is_table = places[-1:] == [index] and follows != "row"
+            opened.append((before, "table" if is_table else ""))
+            if is_table and tokens[index + 1].word not in ("select", "with", "from", "values"):
+                places.append(index + 1)
+        elif token.source in (")", "]"):
+            del opened[max(len(opened) - 1, 1) :]
+        elif follows_now := _follows(token.word, before, function):
+            opened[-1] = (function, "" if follows_now == "none" else follows_now)
+            places += [index + 1] if follows_now == "table" else []
+        elif token.source == "," and follows:
+            places.append(index + 1)
+    return places
+
+
+def _follows(word: str, before: str, function: str) -> str:
+    """What a comma is followed by after a word: a table, a row of VALUES, none of them; nothing if that stays."""
+    if word in ("from", "join"):
+        return "" if function in _FROM_OF_FUNCTIONS or before == "distinct" else "table"
+    if word == "values":
+        return "row"
+    return "none" if word in _ENDS_FROM else ""
+
+
+def _named_by_with(tokens: Sequence[Token]) -> set[str]:
+    """The names that may be those of a WITH."""
+    names = set()
+    for index, token in enumerate(tokens[1:-1], start=1):
+        if token.word == "as" and tokens[index + 1].source == "(":
+            back = index - 1
+            while tokens[index - 1].source == ")" and back and tokens[back].source != "(":
+                back -= 1
+            named = tokens[back - 1] if tokens[index - 1].source == ")" else tokens[back]
+            names.add((named.value or "").lower())
+    return names
+
+
+def _why_refused(name: str) -> str | None:
+    """Why a job may not call a function of this name."""
+    if name in _RUN_CODE:
+        return f"{name}() runs code of another kind"
+    if name in _CHANGING:
+        return f"{name}() gives another value each time it is run"
+    if name in _OF_THE_SESSION:
+        return f"{name}() is of the session, not of the sources"
+    if name in _REACH_OUT or name.startswith(_REMOTE):
+        return f"{name}() reads what is no source"
+    return None
 
 
 def _function(node: exp.Expr) -> str:

@@ -9,16 +9,10 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from lakehouse.spec.base import ColumnName, ColumnNames, FieldError, Spec, TableName
 from lakehouse.spec.contract import ContractOrFile
-from lakehouse.spec.expression import columns_of
+from lakehouse.spec.expression import row_condition
 
-
-def _is_of_a_row(text: str) -> str:
-    columns_of(text)
-    return text
-
-
-SqlCondition = Annotated[str, StringConstraints(min_length=1, max_length=10_000), AfterValidator(_is_of_a_row)]
-"""A condition in Spark SQL on the rows that ``transform`` made."""
+SqlCondition = Annotated[str, StringConstraints(min_length=1, max_length=10_000), AfterValidator(row_condition)]
+"""A condition in Spark SQL on the rows that ``transform`` made, printed anew from what was judged."""
 
 Retention = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,5} (hour|hours|day|days)$")]
 """How long, as ``30 days`` or ``12 hours``."""

@@ -20,6 +20,7 @@ from pyspark.sql.types import (
 from lakehouse.errors import WriteError, first_line
 from lakehouse.lake.batch import SOURCE
 from lakehouse.lake.frame import col, literal, path, row_hash, sql_path
+from lakehouse.spec.expression import SESSION_WORDS, columns_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -114,6 +115,10 @@ def flag(batch: DataFrame, condition: str | None, table: str, field: str) -> Col
     """
     if condition is None:
         return F.lit(False)
+    there = {name.lower() for name in batch.columns}
+    if words := {name for name in columns_of(condition) if name.lower() in SESSION_WORDS - there}:
+        message = f"{table}: {field} is {condition!r}: no column is called {min(words)}, which is of the session"
+        raise WriteError(message)
     try:
         kind = batch.select(F.expr(condition).alias("it")).schema["it"].dataType
     except Exception as error:

@@ -149,8 +149,8 @@ def test_a_rule_reads_the_columns_that_it_names(check, columns):
     ("check", "told_as"),
     [
         ("amount >", "not an SQL expression: Required keyword: 'expression' missing"),
-        ("amount >= 0)", "not an SQL expression: Invalid expression / Unexpected token (at character 12)"),
-        ("lower(a", "not an SQL expression: Expecting )"),
+        ("amount >= 0)", "not an SQL expression: ')' closes nothing (at character 12)"),
+        ("lower(a", "not an SQL expression: '(' is never closed (at character 6)"),
         ("a = 'x", "not an SQL expression"),
         ("a as b", "not an SQL expression"),
         ("drop table orders", "not an SQL expression"),

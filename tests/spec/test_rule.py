@@ -104,21 +104,26 @@ def test_what_a_rule_is_about_is_told_by_its_expression(check, kind, reads):
         ("max(a) > (select 1)", "no subqueries"),
         ("a = '${env:SECRET}'", "no parameters or references"),
         ("a rlike b", "a pattern is a text in quotes, found b"),
-        (r"a rlike '\d+'", r"Spark takes the backslashes of '\d+' away: write matches(column, '\d+'), or r'\d+'"),
+        (r"a rlike '\d+'", r"Spark takes the backslashes of '\d+' away: write r'\d+', each of them twice"),
         ("a rlike '(x+)+y'", "'(x+)+' repeats what repeats"),
         ("lower(regexp_replace(a, '(x|xx)*', '')) = ''", "'(x|xx)*' repeats what chooses"),
         ("regexp_like(a, concat(b, 'x'))", "a pattern is a text in quotes"),
         ("not matches(a, '(x+)+y')", "repeats what repeats"),
-        ("a rlike '(x' '+)+y'", "a pattern is a text in quotes, found '(x' '+)+y'"),
+        ("a rlike '(x' '+)+y'", "a text right after another value"),
         ("a rlike '(x' || '+)+y' and b > 1", "a pattern is a text in quotes, found '(x' || '+)+y'"),
-        ("a rlike '(x+' = b", "a pattern is a text in quotes, found '(x+' = b"),
+        ("a rlike '(x+' = b", "a second comparison by ="),
         ("str_to_map(a, ',', '(x+)+y') is null", "repeats what repeats"),
         ("parse_url(a, 'QUERY', b) is null", "a pattern is a text in quotes, found b"),
         ("(TABLE x) = 1", "TABLE x is a query"),
         ("ts > 'now'", "'now' is a time that changes while the batch is run again"),
         ("day = date'Today'", "'Today' is a time that changes"),
+        ("ts > cast(concat('n', 'ow') as timestamp)", "a text that is computed of no column"),
+        ("ts > 'n' || 'ow'", "a text that is computed of no column"),
+        ("ts > cast(cast(X'6e6f77' as string) as timestamp)", "a text that is computed of no column"),
+        ("ts > aggregate(array('n', 'ow'), '', (p, q) -> p || q)", "a text that is computed of no column"),
+        ("not_blank(reverse('won'))", "a text that is computed of no column"),
         ("to_date(' tomorrow utc') > day", "tomorrow utc' is a time that changes"),
-        ("day > cast('yester' 'day' as date)", "'yesterday' is a time that changes"),
+        ("day > cast('yester' 'day' as date)", "a text right after another value"),
     ],
 )
 def test_a_rule_that_may_not_be_is_refused(check, told_as):
@@ -139,6 +144,12 @@ def test_a_pattern_that_is_bounded_is_taken(check):
     assert Rule(name="r", check=check)
 
 
+@pytest.mark.parametrize("text", ["ts > timestamp'now'", "ts > 'n' || 'ow'", "upper('x') = a"])
+def test_a_condition_of_a_write_holds_no_time_of_its_own(text):
+    with pytest.raises(ValidationError, match=r"is a time that changes|computed of no column"):
+        Scd1Write.model_validate({**SCD1, "apply_as_deletes": text}, strict=False)
+
+
 @pytest.mark.parametrize("text", ["uuid() > a", "is_email(a)", "a rlike b", "reflect('x', 'y')", "(TABLE x) = 1"])
 def test_a_condition_on_a_row_calls_what_a_rule_may(text):
     with pytest.raises(ValueError, match=r"none of the functions|text in quotes|runs code|is a query"):
@@ -157,6 +168,36 @@ def test_a_condition_on_a_row_reads_its_columns():
 )
 def test_a_pattern_that_may_take_for_ever_is_told(pattern):
     assert why_refused(pattern)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        *("((((a|a){4}){4}){4}){4}b", "(a|a)" * 28, "a?" * 28 + "a" * 28, "a*a*a*a*a*b", "(.*)(.*)(.*)(.*)x"),
+        *(r"(\w|\d){4}" * 7 + "x", "(a{0,4}){4}" * 3 + "b", r"(?:.*,){4}.*,.*x", "(a|b|ab){4}" * 8 + "c"),
+        *("(x|)" * 30 + "y", "((a?){4}){4}((a?){4}){4}b", "(?i)(a|A)" * 28, "(?:[a-f]|[c-k])" * 28 + "z"),
+        "(" * 300 + "a" + ")" * 300,
+    ],
+)
+def test_a_pattern_whose_ways_multiply_is_refused_at_once(pattern):
+    assert why_refused(pattern)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        *(
+            r"^[A-Z]{2}\d{2}[A-Z0-9]{1,30}$",
+            r"\d{1,2}/\d{1,2}/\d{2,4}( \d{1,2}:\d{2})?",
+            ".*foo.*bar.*",
+            r"\w+@\w+\.\w+",
+        ),
+        *(r"^(\d{1,3}\.){3}\d{1,3}$", r"^-?\d+(\.\d+)?([eE][+-]?\d+)?$", "(0|1){4}" * 20, "([A-Z][a-z]+ ?){1,4}"),
+        *("|".join(f"code{number}" for number in range(100)), r"orders_(?<day>[0-9]{8})(_v\d+)?\.(csv|json)(\.gz)?"),
+    ],
+)
+def test_a_pattern_as_people_write_them_is_taken(pattern):
+    assert why_refused(pattern) is None
 
 
 @pytest.mark.parametrize(
