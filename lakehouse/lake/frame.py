@@ -15,7 +15,7 @@ from lakehouse.spec.sql import quote_name, quote_text
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pyspark.sql import Column, DataFrame, SparkSession
+    from pyspark.sql import Column, DataFrame, Row, SparkSession
     from pyspark.sql.types import DataType
 
 
@@ -43,6 +43,12 @@ def counted(frame: DataFrame, *counts: Column) -> tuple[DataFrame, dict[str, Any
     """Evaluate once and keep, as ``materialise`` does, and count in the same pass."""
     kept = frame.localCheckpoint(eager=False)
     return kept, kept.agg(*counts).collect()[0].asDict()
+
+
+def counted_by(frame: DataFrame, key: str, *counts: Column) -> tuple[DataFrame, list[Row]]:
+    """Evaluate once and keep, and count for each value of a column in the same pass."""
+    kept = frame.localCheckpoint(eager=False)
+    return kept, kept.groupBy(key).agg(*counts).collect()
 
 
 def small_frame(spark: SparkSession, rows: Sequence[Sequence[Any]], schema: Mapping[str, str]) -> DataFrame:

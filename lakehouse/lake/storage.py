@@ -11,6 +11,8 @@ from urllib.parse import unquote
 
 from pyspark.sql import functions as F
 
+from lakehouse.lake.faults import known
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -41,6 +43,21 @@ def local(path: str) -> Path | None:
     """The path for Python, or None where only Spark can reach it."""
     plain = plain_path(path, encoded=False)
     return None if "://" in plain else Path(plain)
+
+
+def check_access(path: str) -> None:
+    """Check that a file of this machine can be opened: what storage does not let be read is not the file's fault.
+
+    Raises:
+        LakehouseError: it cannot: a right is missing, or the disk does not answer.
+    """
+    place = local(path)
+    try:
+        if place is not None:
+            place.open("rb").close()
+    except OSError as error:
+        if found := known(error):
+            raise found from error
 
 
 def list_files(spark: SparkSession, folder: str, pattern: str) -> list[FileEntry]:

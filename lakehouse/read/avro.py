@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from lakehouse.errors import innermost
 from lakehouse.lake.batch import BadFile
-from lakehouse.read.scan import glob_escaped, is_the_files_fault, kept
+from lakehouse.read.layout.compare import keep
+from lakehouse.read.layout.look import look_at
+from lakehouse.read.scan import glob_escaped, is_the_files_fault
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,22 +23,23 @@ if TYPE_CHECKING:
 
 def groups(spark: SparkSession, paths: Sequence[str], source: FilesSource) -> Groups:
     """The files by their schema: Spark reads all files by that of one of them, and NULL for what that one lacks."""
-    del source
-    schemas, bad = _schemas(spark, paths)
+    layouts, contradictory = look_at(spark, paths, "avro", source.limits)
+    schemas, bad = _schemas(spark, list(layouts))
     by_schema: dict[str, list[str]] = {}
     for path, schema in schemas.items():
         by_schema.setdefault(schema.json(), []).append(path)
 
     def scan(schema: StructType, some: Sequence[str]) -> DataFrame:
-        return kept(spark.read.format("avro").schema(schema).load([glob_escaped(path) for path in some]))
+        rows = spark.read.format("avro").schema(schema).load([glob_escaped(path) for path in some])
+        return keep(rows, some, layouts)
 
-    return [(same, partial(scan, schemas[same[0]])) for _, same in sorted(by_schema.items())], bad
+    return [(same, partial(scan, schemas[same[0]])) for _, same in sorted(by_schema.items())], [*contradictory, *bad]
 
 
 def columns(spark: SparkSession, paths: Sequence[str], source: FilesSource) -> dict[str, str]:
     """The columns that the files' schemas name, with their types."""
-    del source
-    schemas, _ = _schemas(spark, paths)
+    layouts, _ = look_at(spark, paths, "avro", source.limits)
+    schemas, _ = _schemas(spark, list(layouts))
     return {field.name: field.dataType.simpleString() for schema in schemas.values() for field in schema.fields}
 
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import importlib
 import json
-import re
 import warnings
-import zipfile
 from collections import Counter
 from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.errors import ConfigError
-from lakehouse.read.packed import BROKEN
+from lakehouse.read.layout.workbook import check_parts, check_sheet
 from lakehouse.read.scan import Unreadable, usable
 
 if TYPE_CHECKING:
@@ -21,19 +19,18 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from lakehouse.spec.files import ExcelOptions
-
-MOST = 256 << 20
-"""Bytes that a workbook may unpack to: it is read here, by one core, and not by Spark."""
+    from lakehouse.spec.limits import FileLimits
 
 _EXACT = 10**15
 """Excel knows 15 digits of a number."""
 
 
-def objects(file: BinaryIO, options: ExcelOptions) -> Iterator[str]:
+def objects(file: BinaryIO, options: ExcelOptions, limits: FileLimits) -> Iterator[str]:
     """The rows of the sheet, each as one JSON object on one line; a cell that is blank is not in it, nor a blank row.
 
     Raises:
-        Unreadable: it is no workbook, lacks the sheet or its header, or a formula in it was never computed.
+        Unreadable: it is no workbook, contradicts itself, goes beyond a limit, lacks the sheet or its header, or a
+            formula in it was never computed.
         ConfigError: the library that reads workbooks is not installed.
     """
     try:
@@ -42,13 +39,15 @@ def objects(file: BinaryIO, options: ExcelOptions) -> Iterator[str]:
         message = "Excel files are read by openpyxl, which is not installed"
         raise ConfigError(message, hint="pip install 'lakehouse[excel]'") from None
     try:
-        has_formulas = _looked_at(file)
+        check_parts(file, limits)
         with warnings.catch_warnings():
             # of styles and other things that are of no value
             warnings.simplefilter("ignore")
             book = library.load_workbook(file, read_only=True, data_only=True)
+            sheet = _sheet(book, options)
+            has_formulas = check_sheet(file, _part_of(sheet))
             written = library.load_workbook(file, read_only=True) if has_formulas else None
-            yield from _rows(_sheet(book, options), _sheet(written, options) if written else None, options)
+            yield from _rows(sheet, _sheet(written, options) if written else None, options)
     except (Unreadable, GeneratorExit):
         raise
     except Exception as error:
@@ -57,22 +56,13 @@ def objects(file: BinaryIO, options: ExcelOptions) -> Iterator[str]:
         raise Unreadable(message) from error
 
 
-def _looked_at(file: BinaryIO) -> bool:
-    """Whether there are formulas in a workbook that is not too large.
-
-    Raises:
-        Unreadable: it is too large, or no workbook.
-    """
-    try:
-        with zipfile.ZipFile(file) as archive:
-            if (size := sum(member.file_size for member in archive.infolist())) > MOST:
-                message = f"it unpacks to {size:,} bytes; at most {MOST:,} of a workbook are read"
-                raise Unreadable(message)
-            sheets = [name for name in archive.namelist() if name.startswith("xl/worksheets/")]
-            return any(re.search(rb"<f[ />]", archive.read(name)) for name in sheets)
-    except (zipfile.BadZipFile, *BROKEN) as error:
-        message = f"it is no workbook: {error}"
-        raise Unreadable(message) from None
+def _part_of(sheet: Any) -> str:
+    """Name the part of the zip that a sheet is in."""
+    part = getattr(sheet, "_worksheet_path", None)
+    if not isinstance(part, str):
+        message = "its first sheet has no rows: it is a chart"
+        raise Unreadable(message)
+    return part
 
 
 def _sheet(book: Any, options: ExcelOptions) -> Any:

@@ -25,7 +25,7 @@ from lakehouse.errors import (
 )
 from lakehouse.lake.batch import CODE, MESSAGE, RAW, SOURCE, SOURCE_TYPE, Arrived, BadFile
 from lakehouse.lake.frame import col, small_frame
-from lakehouse.lake.storage import LISTING, FileEntry, entries, list_files, listing, local, plain_path
+from lakehouse.lake.storage import LISTING, FileEntry, check_access, entries, list_files, listing, local, plain_path
 from lakehouse.read import avro, csv, fixed_width, json, text
 from lakehouse.read.columnar import Columnar
 from lakehouse.read.control import Controlled, as_told, came_late, controlled, data_files, to_read, waiting
@@ -286,9 +286,10 @@ def _readable(paths: Sequence[str], scan: Scan, *, is_text: bool) -> _Read:
         if not is_the_files_fault(error):
             raise
         if len(paths) == 1:
+            check_access(paths[0])
             code = error.code if isinstance(error, Unreadable) else "FILE_UNREADABLE"
             return _Read(bad=(BadFile(paths[0], code, innermost(str(error))),))
-        named = _named(str(error), paths)
+        named = error.file if isinstance(error, Unreadable) and error.file else _named(str(error), paths)
         rest = [path for path in paths if path != named]
         parts = [part for part in ([named] if named else [], rest[: len(rest) // 2], rest[len(rest) // 2 :]) if part]
         return reduce(lambda one, part: one + _readable(part, scan, is_text=is_text), parts, _Read())

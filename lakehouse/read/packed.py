@@ -7,14 +7,18 @@ import codecs
 import gzip
 import io
 import re
+import time
 import zlib
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 import zstandard
 
+from lakehouse.lake.faults import known
 from lakehouse.lake.storage import plain_path
+from lakehouse.read.layout.layout import exceed
 from lakehouse.read.scan import Unreadable
+from lakehouse.spec.limits import FileLimits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,11 +32,17 @@ BROKEN = (OSError, EOFError, zlib.error, zstandard.ZstdError)
 """What reading a file may raise for what it holds."""
 
 _CHUNK = 1 << 20
-_FRAMES = 1 << 12
+_SMALL = 16 << 20
+"""Packed bytes of a file that is unpacked once to see how large it becomes: a bomb is small."""
+
+_ANY = 1 << 62
+"""Bytes of a file that is not packed: it has as many as it has."""
+
+_FRAMES = 1 << 10
 """Packed bytes that are unpacked at once: of Zstandard they may become some ten thousand times as many."""
 
-MOST = 4 << 30
-"""Bytes that one file may unpack to: an archive of some kilobytes can hold as many gigabytes as it likes."""
+DEFAULTS = FileLimits()
+"""What a file may cost where its source says nothing else."""
 
 _MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
@@ -70,7 +80,7 @@ class _Frames(io.RawIOBase):
 
     def __init__(self, place: Path) -> None:
         """From the beginning of the file."""
-        self._file, self._ready = place.open("rb"), b""
+        self._file, self._ready, self._at = place.open("rb"), b"", 0
         self._frame: zstandard.ZstdDecompressionObj | None = None
 
     def readable(self) -> bool:
@@ -84,13 +94,15 @@ class _Frames(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         """Some of the bytes; none where there are no more."""
-        while not self._ready and (packed := self._file.read(_FRAMES)):
-            self._ready = self._unpacked(packed)
-        if not self._ready and self._frame and not self._frame.eof:
+        while self._at == len(self._ready) and (packed := self._file.read(_FRAMES)):
+            self._ready, self._at = self._unpacked(packed), 0
+        left = len(self._ready) - self._at
+        if not left and self._frame and not self._frame.eof:
             message = "the last frame is cut"
             raise EOFError(message)
-        count = min(len(buffer), len(self._ready))
-        buffer[:count], self._ready = self._ready[:count], self._ready[count:]
+        count = min(len(buffer), left)
+        buffer[:count] = self._ready[self._at : self._at + count]
+        self._at += count
         return count
 
     def _unpacked(self, packed: bytes) -> bytes:
@@ -103,32 +115,56 @@ class _Frames(io.RawIOBase):
         return ready
 
 
-def chunks(path: str, most: int = MOST) -> Iterator[bytes]:
-    """The unpacked bytes of a file of this machine, some at a time.
+def chunks(path: str, limits: FileLimits = DEFAULTS, most: int | None = None) -> Iterator[bytes]:
+    """The unpacked bytes of a file of this machine, some at a time, and at most so many.
 
     Raises:
-        Unreadable: it cannot be unpacked, or is too large.
+        Unreadable: it cannot be unpacked, or goes beyond a limit.
+        LakehouseError: the storage does not let it be read: this is no fault of the file.
     """
     try:
-        yield from bounded(opened(path), most)
+        yield from bounded(opened(path), limits, size_of(path), most)
     except BROKEN as error:
-        message = f"it cannot be unpacked: {error}"
-        raise Unreadable(message) from error
+        raise _broken(error) from error
 
 
-def bounded(file: IO[bytes], most: int = MOST) -> Iterator[bytes]:
-    """What is read of a file, some at a time, as far as is sensible; closes it.
+def size_of(path: str) -> int:
+    """The bytes of a file of this machine as it lies there; 0 where it is gone."""
+    place = Path(plain_path(path, encoded=False))
+    return place.stat().st_size if place.exists() else 0
+
+
+def _broken(error: Exception) -> Exception:
+    """What it means that a file cannot be read: most often it is the file, but it may be the disk or a right."""
+    return known(error) or Unreadable(f"it cannot be unpacked: {error}")
+
+
+def measure(path: str, limits: FileLimits) -> None:
+    """Unpack a small file once, and keep nothing of it, for Spark asks nobody how large a text becomes.
 
     Raises:
-        Unreadable: there is more.
+        Unreadable: it cannot be unpacked, or goes beyond a limit.
     """
-    read = 0
+    if size_of(path) <= _SMALL:
+        for _ in chunks(path, limits):
+            pass
+
+
+def bounded(file: IO[bytes], limits: FileLimits, size: int, most: int | None = None) -> Iterator[bytes]:
+    """What is read of a file of so many bytes, some at a time, as far as the limits go; closes it.
+
+    Raises:
+        Unreadable: there is more, or it takes too long.
+    """
+    read, most = 0, limits.unpacked_of(size) if most is None else most
+    end = time.monotonic() + limits.seconds_of(size)
     with file:
         while chunk := file.read(_CHUNK):
             read += len(chunk)
             if read > most:
-                message = f"it unpacks to more than {most:,} bytes"
-                raise Unreadable(message)
+                exceed("ratio and limits.unpacked_bytes", f"it unpacks to more than {most:,} bytes")
+            if time.monotonic() > end:
+                exceed("seconds", f"it takes more than {limits.seconds_of(size):,.0f} seconds")
             yield chunk
 
 
@@ -158,8 +194,7 @@ def _head(path: str) -> bytes:
         with opened(path) as file:
             return file.read(1024)
     except BROKEN as error:
-        message = f"it cannot be unpacked: {error}"
-        raise Unreadable(message) from error
+        raise _broken(error) from error
 
 
 def _known(name: str) -> str:
@@ -173,16 +208,16 @@ def _known(name: str) -> str:
     return found
 
 
-def texts(path: str, encoding: str) -> Iterator[str]:
+def texts(path: str, encoding: str, limits: FileLimits = DEFAULTS) -> Iterator[str]:
     """The text of a file of this machine, some at a time.
 
     Raises:
-        Unreadable: it cannot be unpacked, or is not of the encoding.
+        Unreadable: it cannot be unpacked, goes beyond a limit, or is not of the encoding.
     """
     decoder = codecs.getincrementaldecoder(encoding)("strict")
     done = 0
     try:
-        for chunk in chunks(path):
+        for chunk in chunks(path, limits, None if packing(path) else _ANY):
             yield decoder.decode(chunk)
             done += len(chunk)
         yield decoder.decode(b"", final=True)

@@ -22,7 +22,9 @@ from lakehouse.lake.faults import known
 from lakehouse.lake.storage import local, plain_path
 from lakehouse.read import excel, xml
 from lakehouse.read.json_values import values
-from lakehouse.read.packed import BROKEN, MOST, bounded, chunks, encoding_of, packing, texts
+from lakehouse.read.layout.archive import check_archive
+from lakehouse.read.layout.layout import exceed
+from lakehouse.read.packed import BROKEN, bounded, chunks, encoding_of, measure, packing, size_of, texts
 from lakehouse.read.scan import Unreadable
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
     from lakehouse.lake.storage import FileEntry
     from lakehouse.spec.files import FileFormat, FilesSource
+    from lakehouse.spec.limits import FileLimits
 
 _ENDINGS: dict[str, FileFormat] = {
     ".csv": "csv",
@@ -51,7 +54,6 @@ TEXTS = ("csv", "json", "text", "fixed_width")
 _NO_ZIP = (zipfile.BadZipFile, lzma.LZMAError, struct.error, RuntimeError, ValueError, *BROKEN)
 """What reading a zip may raise for what it holds: also a password, a way of packing, or a name that is no text."""
 
-_MOST_MEMBERS = 10_000
 _LONGEST_PREAMBLE = 4 * 1024 * 1024
 
 
@@ -103,7 +105,7 @@ def pieces(files: Sequence[FileEntry], source: FilesSource, scratch: Scratch) ->
     found: list[Piece] = []
     bad: list[BadFile] = []
     for file in files:
-        for path, name, wrong in _members(file, scratch):
+        for path, name, wrong in _members(file, scratch, source.limits):
             try:
                 if wrong:
                     raise wrong
@@ -113,7 +115,7 @@ def pieces(files: Sequence[FileEntry], source: FilesSource, scratch: Scratch) ->
     return found, bad
 
 
-def _members(file: FileEntry, scratch: Scratch) -> Iterator[tuple[str, str, Unreadable | None]]:
+def _members(file: FileEntry, scratch: Scratch, limits: FileLimits) -> Iterator[tuple[str, str, Unreadable | None]]:
     """The file, or what is in it where it is a zip: each with its path and name, and with what is wrong with it."""
     if file.bytes < 0:
         yield file.path, file.path, Unreadable("it was announced, and is gone", "FILE_VANISHED")
@@ -121,14 +123,14 @@ def _members(file: FileEntry, scratch: Scratch) -> Iterator[tuple[str, str, Unre
         yield file.path, file.path, Unreadable("the file has no byte", "FILE_EMPTY")
     elif _ending(file.path) == ".zip":
         _only_here(file.path)
-        yield from _unzipped(file.path, scratch)
+        yield from _unzipped(file.path, scratch, limits)
     else:
         yield file.path, file.path, None
 
 
-def _unzipped(path: str, scratch: Scratch) -> Iterator[tuple[str, str, Unreadable | None]]:
+def _unzipped(path: str, scratch: Scratch, limits: FileLimits) -> Iterator[tuple[str, str, Unreadable | None]]:
     try:
-        archive = _opened(path)
+        archive = _opened(path, limits)
     except Unreadable as error:
         yield path, path, error
         return
@@ -136,24 +138,28 @@ def _unzipped(path: str, scratch: Scratch) -> Iterator[tuple[str, str, Unreadabl
         for member in _files(archive):
             name = f"{path}!/{member.filename}"
             try:
-                yield _member(archive, member, name, scratch), name, None
+                yield _member(archive, member, name, scratch, limits), name, None
             except Unreadable as error:
                 yield path, name, error
 
 
-def _opened(path: str) -> zipfile.ZipFile:
+def _opened(path: str, limits: FileLimits) -> zipfile.ZipFile:
     """A zip that is one as a whole; what is wrong with it later is wrong with one of its members.
 
     Raises:
-        Unreadable: it is none, or not one whose members can be told from each other.
+        Unreadable: it is none, contradicts itself, goes beyond a limit, or has members that cannot be told apart.
     """
     try:
         archive = zipfile.ZipFile(plain_path(path, encoded=False))
     except _NO_ZIP as error:
+        if found := known(error):
+            raise found from error
         message = f"it is no zip: {error}"
         raise Unreadable(message) from None
     try:
-        _usable(_files(archive))
+        size = size_of(path)
+        check_archive(archive, size, limits)
+        _usable(_files(archive), limits.unpacked_of(size))
     except Unreadable:
         archive.close()
         raise
@@ -164,33 +170,32 @@ def _files(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     return [one for one in archive.infolist() if not one.is_dir() and not _is_hidden(one.filename)]
 
 
-def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str, scratch: Scratch) -> str:
+def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str, scratch: Scratch, limits: FileLimits) -> str:
     if _ending(name) == ".zip":
         message = "it is a zip within a zip"
         raise Unreadable(message, "FILE_FORMAT")
     if member.file_size == 0:
         message = "the file has no byte"
         raise Unreadable(message, "FILE_EMPTY")
-    return scratch.write(_content(archive, member), _ending(_unpacked(name)) + packing(name))
+    return scratch.write(_content(archive, member, limits), _ending(_unpacked(name)) + packing(name))
 
 
-def _usable(members: Sequence[zipfile.ZipInfo]) -> None:
+def _usable(members: Sequence[zipfile.ZipInfo], most: int) -> None:
     if not members:
         message = "the zip holds no file"
         raise Unreadable(message, "FILE_EMPTY")
     names = {member.filename for member in members}
-    if len(names) < len(members) or len(members) > _MOST_MEMBERS:
+    if len(names) < len(members):
         message = f"the zip holds {len(members):,} files of {len(names):,} names"
         raise Unreadable(message)
     # of a member no more is read than it is said to have
-    if (size := sum(member.file_size for member in members)) > MOST:
-        message = f"the zip unpacks to {size:,} bytes; at most {MOST:,} of one are read"
-        raise Unreadable(message)
+    if (size := sum(member.file_size for member in members)) > most:
+        exceed("ratio and limits.unpacked_bytes", f"the zip unpacks to {size:,} bytes; at most {most:,} of it are read")
 
 
-def _content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[bytes]:
+def _content(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limits: FileLimits) -> Iterator[bytes]:
     try:
-        yield from bounded(archive.open(member))
+        yield from bounded(archive.open(member), limits, member.compress_size, member.file_size)
     except _NO_ZIP as error:
         message = f"it cannot be taken out of the zip: {error}"
         raise Unreadable(message) from None
@@ -227,12 +232,12 @@ def _piece(path: str, name: str, source: FilesSource, scratch: Scratch) -> Piece
         return Piece("json", scratch.write(_workbook(_only_here(path), source), ".json"), name)
     if form == "xml" and source.xml:
         encoding = encoding_of(_only_here(path), source.encoding, is_xml=True)
-        lines = (f"{line}\n".encode() for line in xml.objects(path, encoding, source.xml))
+        lines = (f"{line}\n".encode() for line in xml.objects(path, encoding, source.xml, source.limits))
         return Piece("json", scratch.write(lines, ".json"), name)
     if form not in TEXTS:
-        return Piece(
-            form, scratch.write(chunks(_only_here(path)), _ending(_unpacked(path))) if packing(path) else path, name
-        )
+        if packing(path):
+            path = scratch.write(chunks(_only_here(path), source.limits), _ending(_unpacked(path)))
+        return Piece(form, path, name)
     return Piece(form, _in_utf8(path, form, source, scratch), name)
 
 
@@ -247,10 +252,11 @@ def _in_utf8(path: str, form: FileFormat, source: FilesSource, scratch: Scratch)
     encoding = encoding_of(path, source.encoding)
     is_utf8 = encoding in ("utf-8", "utf-8-sig", "ascii")
     if is_utf8 and not skipped and not is_cut:
+        if packing(path):
+            measure(path, source.limits)
         return path
-    text = (
-        _without_lines(texts(path, encoding), skipped, source.csv.line_separator) if skipped else texts(path, encoding)
-    )
+    text = texts(path, encoding, source.limits)
+    text = _without_lines(text, skipped, source.csv.line_separator) if skipped else text
     plain = path
     if not is_utf8 or skipped or packing(path):
         plain = scratch.write((part.encode() for part in text), f".{form}")
@@ -268,9 +274,9 @@ def _only_here(path: str) -> str:
 
 def _workbook(path: str, source: FilesSource) -> Iterator[bytes]:
     with io.BytesIO() as file:
-        for chunk in chunks(path, excel.MOST):
+        for chunk in chunks(path, source.limits, source.limits.workbook_bytes):
             file.write(chunk)
-        for line in excel.objects(file, source.excel):
+        for line in excel.objects(file, source.excel, source.limits):
             yield line.encode() + b"\n"
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from lakehouse.lake.batch import CODE, MESSAGE, RAW, SOURCE
-from lakehouse.lake.frame import materialise, quoted
+from lakehouse.lake.batch import SOURCE
+from lakehouse.lake.frame import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,11 +24,11 @@ URI, BLOCK, ORDINAL = "__uri", "__block", "__ordinal"
 
 
 class Unreadable(Exception):  # noqa: N818 -- a verdict on one file, never seen by users
-    """The file is not what it is said to be."""
+    """The file is not what it is said to be; ``file`` names it where several are read together."""
 
-    def __init__(self, message: str, code: str = "FILE_UNREADABLE") -> None:
+    def __init__(self, message: str, code: str = "FILE_UNREADABLE", *, file: str | None = None) -> None:
         super().__init__(message)
-        self.code = code
+        self.code, self.file = code, file
 
 
 def place() -> list[Column]:
@@ -76,17 +76,6 @@ _FAULTS = re.compile(
 def is_the_files_fault(error: Exception) -> bool:
     """Whether a scan failed for what a file holds, and not for what Spark or this machine lacks."""
     return isinstance(error, Unreadable) or bool(_FAULTS.search(str(error)))
-
-
-def kept(rows: DataFrame) -> DataFrame:
-    """The rows of a format that brings columns of its own, evaluated: no record of them is broken by itself.
-
-    Raises:
-        Unreadable: a column has a name of this library's own.
-    """
-    usable(rows.columns)
-    missing = [F.lit(None).cast("string").alias(name) for name in (RAW, CODE, MESSAGE)]
-    return materialise(rows.select("*", *missing, *place()))
 
 
 def usable(names: Sequence[str]) -> None:

@@ -7,18 +7,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn
 from xml.parsers import expat
 
-from lakehouse.read.packed import texts
+from lakehouse.read.layout.layout import exceed
+from lakehouse.read.packed import DEFAULTS, texts
 from lakehouse.read.scan import Unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from lakehouse.spec.files import XmlOptions
+    from lakehouse.spec.limits import FileLimits
 
 _DEEPEST = 100
-_LONGEST = 256 << 20
-"""Bytes of one record."""
-
 _TEXT, _ATTRIBUTE = "_VALUE", "_"
 """Spark's own names: of the text beside children or attributes, and before the name of an attribute."""
 
@@ -40,7 +39,7 @@ class _Element:
         return {name: found[0] if len(found) == 1 else found for name, found in self.parts.items()}
 
 
-def objects(path: str, encoding: str, options: XmlOptions) -> Iterator[str]:
+def objects(path: str, encoding: str, options: XmlOptions, limits: FileLimits = DEFAULTS) -> Iterator[str]:
     """The records of a file of this machine, each as one JSON object on one line.
 
     Raises:
@@ -49,13 +48,12 @@ def objects(path: str, encoding: str, options: XmlOptions) -> Iterator[str]:
     """
     rows, given = _Rows(options.row_tag), 0
     try:
-        for text in texts(path, encoding):
+        for text in texts(path, encoding, limits):
             data = text.encode()
             rows.parser.Parse(data, False)  # noqa: FBT003 -- Python's own
             given += len(data)
-            if given - rows.reached > _LONGEST:
-                message = f"a record has more than {_LONGEST:,} bytes"
-                raise Unreadable(message)
+            if given - rows.reached > limits.record_bytes:
+                exceed("record_bytes", f"a record has more than {limits.record_bytes:,} bytes")
             yield from rows.taken()
         rows.parser.Parse(b"", True)  # noqa: FBT003 -- Python's own
         yield from rows.taken()

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from lakehouse.spec.base import Bytes, ColumnName, ColumnNames, FieldError, Files, Spec
 from lakehouse.spec.contract import ContractOrFile
 from lakehouse.spec.folders import ControlEnding, Marker, NamePattern
+from lakehouse.spec.limits import FileLimits
 from lakehouse.spec.reference import Text
 
 FileFormat = Literal["csv", "json", "parquet", "avro", "orc", "xml", "text", "fixed_width", "excel"]
@@ -207,6 +208,7 @@ class FilesSource(Spec):
     xml: XmlOptions | None = None
     fixed_width: FixedWidthOptions | None = None
     excel: ExcelOptions = ExcelOptions()
+    limits: FileLimits = FileLimits()
     max_files: Annotated[Files | None, Field(description="Files in a batch; 1000 unless max_bytes is given.")] = None
     max_bytes: Annotated[Bytes | None, Field(description="Bytes in a batch, as files lie on disk.")] = None
     on_unreadable: Annotated[

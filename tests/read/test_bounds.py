@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import gzip
+import os
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from lakehouse.read import excel, json_values, plain, xml
+from lakehouse.errors import StorageDeniedError
+from lakehouse.lake.storage import check_access
+from lakehouse.read import json_values, xml
 from lakehouse.read.csv import _head
 from lakehouse.read.folders import outer
 from lakehouse.read.json_values import values
+from lakehouse.read.packed import chunks, encoding_of
 from lakehouse.read.plain import _usable, _without_lines, _workbook
 from lakehouse.read.scan import Unreadable
 from lakehouse.spec.files import CsvOptions, FilesSource, XmlOptions
+from lakehouse.spec.limits import FileLimits
 
 ROWS = XmlOptions(row_tag="o")
 
@@ -58,36 +63,53 @@ def test_a_value_of_json_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         list(values(b"[" * 200_000))
 
 
-def test_a_record_of_xml_is_bounded_and_a_file_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(xml, "_LONGEST", 2 << 20)
+def test_a_record_of_xml_is_bounded_and_a_file_is_not(tmp_path: Path) -> None:
+    limits = FileLimits(record_bytes=2 << 20)
     path = tmp_path / "a.xml"
     row = b"<o><n>" + b"x" * 1000 + b"</n></o>"
     path.write_bytes(b"<r>" + b"y" * (5 << 20) + row * 5000 + b"</r>")
-    assert sum(1 for _ in xml.objects(str(path), "utf-8", ROWS)) == 5000
+    assert sum(1 for _ in xml.objects(str(path), "utf-8", ROWS, limits)) == 5000
     for text in (b"<n>" + b"x" * (4 << 20), b"<n/>" * (1 << 20), b'<n k="' + b"x" * (4 << 20)):
         path.write_bytes(b"<r><o>" + text)
         with pytest.raises(Unreadable, match="a record has more than"):
-            list(xml.objects(str(path), "utf-8", ROWS))
+            list(xml.objects(str(path), "utf-8", ROWS, limits))
 
 
-def test_a_workbook_is_unpacked_no_further_than_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(excel, "MOST", 1 << 20)
+def test_a_workbook_is_unpacked_no_further_than_it_is_read(tmp_path: Path) -> None:
+    limits = FileLimits(workbook_bytes=1 << 20)
     path = tmp_path / "a.xlsx.gz"
     path.write_bytes(gzip.compress(bytes(3 << 20)))
     with pytest.raises(Unreadable, match="unpacks to more than 1,048,576 bytes"):
-        list(_workbook(str(path), FilesSource(kind="files", path="x")))
+        list(_workbook(str(path), FilesSource(kind="files", path="x", limits=limits)))
 
 
-def test_a_zip_is_bounded_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plain, "MOST", 100)
+def test_a_zip_is_bounded_as_a_whole() -> None:
     members = [zipfile.ZipInfo(name) for name in ("a.csv", "b.csv")]
     for member in members:
         member.file_size = 50
-    _usable(members)
+    _usable(members, 100)
     members[0].file_size = 51
     with pytest.raises(Unreadable, match="unpacks to 101 bytes"):
-        _usable(members)
+        _usable(members, 100)
 
 
 def test_the_name_of_a_file_in_a_zip_may_hold_a_line_break() -> None:
     assert outer("/x/a.ZIP!/b\nc.csv") == "/x/a.ZIP"
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can be somebody else")
+def test_a_file_that_may_not_be_read_is_no_bad_file(tmp_path: Path) -> None:
+    """As an entry in quarantine it would be done with, and never be read again."""
+    path = tmp_path / "a.csv.gz"
+    path.write_bytes(gzip.compress(b"id\n1\n"))
+    os.seteuid(65534)
+    try:
+        for act in (
+            lambda: list(chunks(str(path))),
+            lambda: encoding_of(str(path), "UTF-8"),
+            lambda: check_access(str(path)),
+        ):
+            with pytest.raises(StorageDeniedError, match="Permission denied"):
+                act()
+    finally:
+        os.seteuid(0)

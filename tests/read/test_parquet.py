@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
-from pyspark.sql import SparkSession
+from pyspark.sql import Row, SparkSession
+
+from tests.read.corpus.binary import a_parquet, an_orc
 
 Read = Callable[..., Any]
 
@@ -54,3 +58,59 @@ def test_a_reserved_name_makes_the_file_unreadable(read: Read, parquet: Callable
     assert found.files == {"a.parquet": "FILE_UNREADABLE"}
     assert "the column __raw is reserved" in found.messages["a.parquet"]
     assert found.good == {"b.parquet": [{"id": 1}]}
+
+
+def test_nanoseconds_are_timestamps_wherever_they_stand_and_no_digit_is_lost(read: Read) -> None:
+    """pandas and pyarrow write nanoseconds; Spark has none, and refused the file."""
+    moment, beyond = 1704067200123456000, 1704067200123456789
+    ns, utc = pa.timestamp("ns"), pa.timestamp("ns", "UTC")
+    table = pa.table(
+        {
+            "id": [1, 2, 3, 4, 5],
+            "At": pa.array([moment, None, -1000, moment, beyond], ns),
+            "u": pa.array([moment, None, 0, moment, moment], utc),
+            "list": pa.array([[moment, None], [], None, [beyond], [moment]], pa.list_(utc)),
+            "s": pa.array([{"a": 1, "t": moment}, {"a": 2, "t": None}, None, {"a": 3, "t": moment}, None], pa.struct([("a", pa.int32()), ("t", ns)])),
+            "m": pa.array([[("k", moment)], [], None, [], []], pa.map_(pa.string(), utc)),
+        }
+    )  # fmt: skip
+    micros = pa.table({"id": [6], "at": pa.array([moment // 1000], pa.timestamp("us"))})
+    found = read(
+        {"a.parquet": a_parquet(table), "b.parquet": a_parquet(micros), "c.parquet": a_parquet(table.slice(0, 1))}
+    )
+    assert found.files == {}
+    at, aware = dt.datetime(2024, 1, 1, 0, 0, 0, 123456), dt.datetime(2024, 1, 1, 0, 0, 0, 123456)
+    first = {"id": 1, "at": at, "u": aware, "list": [aware, None], "s": Row(a=1, t=at), "m": {"k": aware}}
+    assert [_lower(row) for row in found.good["a.parquet"]] == [
+        first,
+        {"id": 2, "list": [], "s": Row(a=2, t=None), "m": {}},
+        {"id": 3, "at": dt.datetime(1969, 12, 31, 23, 59, 59, 999999), "u": dt.datetime(1970, 1, 1)},
+    ]
+    assert [_lower(row) for row in found.good["b.parquet"] + found.good["c.parquet"]] == [{"id": 6, "at": at}, first]
+    assert [code for code, _ in found.bad["a.parquet"]] == ["NANOSECONDS"] * 2
+    assert f'"At":{beyond}' in found.bad["a.parquet"][1][1]
+
+
+def test_lists_of_every_kind_have_as_many_values_as_the_footer_says(read: Read) -> None:
+    """Each is counted as Parquet does it, whoever wrote it: no good file is taken for one that contradicts itself."""
+    point = pa.struct([("x", pa.int32()), ("tags", pa.list_(pa.string()))])
+    table = pa.table(
+        {
+            "id": list(range(6)),
+            "l": pa.array([[1, 2], [], None, [None], [3], [4, 5, 6]], pa.list_(pa.int64())),
+            "ll": pa.array([[[1], []], [], None, [None, [2, 3]], [[4]], [[]]], pa.list_(pa.list_(pa.int32()))),
+            "p": pa.array([{"x": 1, "tags": ["a", "b"]}, {"x": 2, "tags": []}, None, {"x": 3, "tags": None}, {"x": 4, "tags": [None]}, None], point),
+            "lp": pa.array([[{"x": 1, "tags": ["a", "b"]}, None], [], None, [{"x": 3, "tags": None}], [], []], pa.list_(point)),
+            "m": pa.array([[("a", [1, 2]), ("b", [])], [], None, [("c", None)], [("d", [3])], []], pa.map_(pa.string(), pa.list_(pa.int32()))),
+        }
+    )  # fmt: skip
+    files = {f"{size}.parquet": a_parquet(table, row_group_size=size) for size in (1, 4, 6)}
+    found = read({**files, "lacks.parquet": a_parquet(table.select(["id", "ll"])), "a.orc": an_orc(table)})
+    assert (found.bad, found.files) == ({}, {})
+    assert {name: len(rows) for name, rows in found.good.items()} == dict.fromkeys(
+        [*files, "lacks.parquet", "a.orc"], 6
+    )
+
+
+def _lower(row: dict[str, Any]) -> dict[str, Any]:
+    return {name.lower(): value for name, value in row.items()}

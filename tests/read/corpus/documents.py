@@ -141,7 +141,7 @@ def of_excel() -> list[Case]:
         Case("old format.xlsx", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), file=BROKEN),
         Case("a zip of another kind.xlsx", zipped(("a.csv", b"id\n1\n")), file=BROKEN),
         Case("sheet cut.xlsx", rewritten(good, sheet, b"</row></sheetData>", b""), file=BROKEN),
-        Case("too large.xlsx", _said_to_be_large(), file=BROKEN),
+        Case("too large.xlsx", _said_to_be_large(), file="FILE_LIMIT"),
         Case("zero.xlsx", b"", file="FILE_EMPTY"),
     ]  # fmt: skip
 

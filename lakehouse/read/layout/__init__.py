@@ -1,0 +1,1 @@
+"""What a file says of itself: an independent look that is held against what is read of it."""
