@@ -334,6 +334,8 @@ def _writers(
     newest, faults = None, {}
     for key in sorted(found, reverse=True):
         try:
+            if found[key].fault:
+                raise Unusable(found[key].fault)  # noqa: TRY301 -- as of the others
             schema = resolved(found[key].language, found[key].texts)
             reader = schema if apart is None else completed(schema, newest or schema, apart)
             texts = framed(schema), framed(reader)

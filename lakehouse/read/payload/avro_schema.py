@@ -26,6 +26,7 @@ _END = {"name": "end", "type": {"type": "fixed", "name": "Mark", "namespace": "f
 _PRIMITIVE = ("null", "boolean", "int", "long", "float", "double", "bytes", "string")
 _PARTS = {"array": "items", "map": "values"}
 _COUNTS = ("type", "symbols", "size", "logicalType", "precision", "scale")
+_MOST_TYPES, _DEEPEST = 10_000, 100
 _DIGITS_OF_LONG, _BYTES_OF_LONG = 18, 8
 
 
@@ -48,9 +49,31 @@ def resolved(language: str, texts: tuple[str, ...]) -> Node:
         raise Unusable(f"it is of {language}")
     names: dict[str, Node] = {}
     try:
-        return [_expanded(json.loads(text), names, "") for text in texts][-1]
+        schema = [_expanded(json.loads(text), names, "") for text in texts][-1]
+        count, depth = _size(schema, {})
+    except RecursionError:
+        raise Unusable("it is nested too deep") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Unusable(f"it is no schema of Avro ({type(error).__name__}: {error})") from None
+        raise Unusable(f"it is no schema of Avro ({type(error).__name__}: {str(error)[:200]})") from None
+    if depth > _DEEPEST:
+        raise Unusable("it is nested too deep")
+    if count > _MOST_TYPES:
+        raise Unusable(f"it has {count:,} types in full, and no more than {_MOST_TYPES:,} are read")
+    return schema
+
+
+def _size(node: Node, known: dict[int, tuple[int, int]]) -> tuple[int, int]:
+    """How many types a schema has in full, and how deep they are.
+
+    A few lines that use each other twice have as many as there are atoms.
+    """
+    if id(node) not in known:
+        inner = node if isinstance(node, list) else [one["type"] for one in node.get("fields", ())]
+        if not isinstance(node, list):
+            inner = [*inner, *(node[part] for part in _PARTS.values() if isinstance(node.get(part), dict | list))]
+        sizes = [_size(one, known) for one in inner]
+        known[id(node)] = 1 + sum(count for count, _ in sizes), 1 + max((depth for _, depth in sizes), default=0)
+    return known[id(node)]
 
 
 def _expanded(node: Node, names: dict[str, Node], space: str) -> Node:
