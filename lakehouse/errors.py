@@ -16,6 +16,8 @@ LakehouseError
 │   ├── SourceNotFoundError, SourceEmptyError
 │   ├── FileUnreadableError, FileChangedError
 │   ├── NotDeltaError, NotAppendOnlyError
+│   ├── SourceChangedError              a table was made again, rebuilt, or lost columns
+│   ├── SourceGrownError                a table got columns while it was read           retryable
 │   ├── ReservedNameError
 │   ├── RecordsLostError                records of a topic that were never read are gone
 │   ├── AccessDeniedError               a server does not let us
@@ -217,6 +219,19 @@ class NotAppendOnlyError(SourceError):
     """A table read as a stream in which rows were changed or removed."""
 
     code = "NOT_APPEND_ONLY"
+
+
+class SourceChangedError(SourceError):
+    """A table read as a stream that is another one now: made again, rebuilt, or with columns renamed or dropped."""
+
+    code = "SOURCE_CHANGED"
+
+
+class SourceGrownError(SourceError):
+    """A table read as a stream that got columns while it was read: a new run reads them, too."""
+
+    code = "SOURCE_GROWN"
+    retryable = True
 
 
 class ReservedNameError(SourceError):

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from lakehouse.errors import ImbalanceError, NotAppendOnlyError, RecordsLostError, RecoveryError, ReservedNameError
+from lakehouse.errors import ImbalanceError, RecordsLostError, RecoveryError, ReservedNameError
 from lakehouse.lake.batch import CODE, MESSAGE, RAW, SOURCE, Arrived, sourced
 from lakehouse.lake.frame import of_json
 from lakehouse.lake.storage import local
 from lakehouse.lake.table import added_files, commits, head, read_table
 from lakehouse.read import event_time
 from lakehouse.read.feed import Behind, Due, Taken
+from lakehouse.read.table_changes import check_log, failure_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -63,14 +64,16 @@ class TableFeed:
         """Pass over the commits that were undone, with the one that undid them: Delta's stream would end at that.
 
         What came before them and was not read yet is a batch of its own, up to them.
+
+        Raises:
+            SourceChangedError: the table is another one than that which the checkpoint has read.
         """
-        # elsewhere nothing is undone, and the whole log would have to be asked for
-        done = checkpoint.newest_done(spark) if local(self.table.path) else None
-        offset = {} if done is None else checkpoint.offset(spark, done)
-        if done is None or "reservoirVersion" not in offset:
+        done, offset, log = self._unread(spark, checkpoint)
+        if done is None:
             return False
-        log = list(takewhile(lambda one: one.version >= offset["reservoirVersion"], commits(spark, self.table, _ALL)))
-        for first, last in _undone(log):
+        undone = _undone(log)
+        check_log(self.table, log, offset, undone)
+        for first, last in undone:
             at = offset["reservoirVersion"]
             if last < at or _read_up_to(offset) >= first:
                 continue
@@ -83,6 +86,28 @@ class TableFeed:
                 if batch is not None:
                     checkpoint.move(spark, batch, offset)
         return False
+
+    def check(self, spark: SparkSession, checkpoint: Checkpoint) -> None:
+        """Look for what the next run cannot go on from; nothing is changed.
+
+        Raises:
+            SourceChangedError: see ``look``.
+        """
+        done, offset, log = self._unread(spark, checkpoint)
+        if done is not None:
+            check_log(self.table, log, offset, _undone(log))
+
+    def _unread(self, spark: SparkSession, checkpoint: Checkpoint) -> tuple[int | None, dict[str, Any], list[Commit]]:
+        """The newest batch that is done, where it ended, and the commits since then, newest first; None: there is none.
+
+        Elsewhere than on this machine nothing is undone, and the whole log would have to be asked for.
+        """
+        done = checkpoint.newest_done(spark) if local(self.table.path) else None
+        offset = {} if done is None else checkpoint.offset(spark, done)
+        if "reservoirVersion" not in offset:
+            return None, {}, []
+        since: int = offset["reservoirVersion"]
+        return done, offset, list(takewhile(lambda one: one.version >= since, commits(spark, self.table, _ALL)))
 
     def stream(self, spark: SparkSession, run_id: str) -> DataFrame:
         """The rows appended to the table, from its beginning, or those that the commits of a span did."""
@@ -187,15 +212,12 @@ class TableFeed:
 
     def failure(self, error: str) -> LakehouseError | None:
         """What a table says that was changed by more than appends."""
-        if "DELTA_SOURCE_TABLE_IGNORE_CHANGES" in error or "DELTA_SOURCE_IGNORE_DELETE" in error:
-            message = f"{self.table.name} was changed by more than appends, so it cannot be read as a stream"
-            return NotAppendOnlyError(message, hint="read it as it is (leave out stream: true)")
         if "FILE_NOT_EXIST" in error:
             message = f"files of {self.table.name} that were to be read are gone"
             return RecordsLostError(
                 message, hint="vacuum takes those that were brought together; --full-refresh reads these"
             )
-        return None
+        return failure_of(self.table, error)
 
 
 def _undone(log: Sequence[Commit]) -> list[tuple[int, int]]:

@@ -15,11 +15,13 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.errors import RecoveryError
+from lakehouse.errors import RecoveryError, SourceChangedError
 from lakehouse.lake.table import commits
+from lakehouse.read.tables import TableFeed
 from lakehouse.recovery.checkpoint import FROM_START, places, write
 from lakehouse.recovery.history import history
 from lakehouse.runtime import refresh, setback
+from lakehouse.runtime.feeds import feed_of
 from lakehouse.runtime.lock import held
 from lakehouse.runtime.session import settled, start
 from lakehouse.runtime.setback import Setback, beside, decide, decided, folder
@@ -128,10 +130,21 @@ def _judged(spark: SparkSession, work: Workplace) -> tuple[Report, History | Non
     why = tuple(_faults(spark, work, checkpoint, past))
     last = past.begun.number if past.begun else None
     if not why:
-        return Report(work.job.job, "nothing", (), past.stream, past.newest, last), past
+        return Report(work.job.job, "nothing", _source_faults(spark, work), past.stream, past.newest, last), past
     ends = places(work, past).ends
     told_ends = dict(ends[max(ends)]) if ends else {}
     return Report(work.job.job, "planned", why, past.stream, past.newest, last, told_ends), past
+
+
+def _source_faults(spark: SparkSession, work: Workplace) -> tuple[str, ...]:
+    """Why the next run cannot go on although the checkpoint is fine, and what to do: its source is another one."""
+    feed = feed_of(work)
+    if isinstance(feed, TableFeed):
+        try:
+            feed.check(spark, work.lake.checkpoint(work.job.job))
+        except SourceChangedError as error:
+            return f"the checkpoint is fine; {error.message}", error.hint
+    return ()
 
 
 def _never_made(spark: SparkSession, work: Workplace) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from lakehouse.errors import ConfigError, InvalidConfigError, JobNotFoundError, Problem, TransformMismatchError
 from lakehouse.spec import odcs
+from lakehouse.spec.appended import changed_sources
 from lakehouse.spec.contract import Contract
 from lakehouse.spec.document import Document, Location, nearest, read_document, validate
 from lakehouse.spec.env import Env
@@ -95,6 +96,7 @@ class Project:
         if job.job != name:
             message = f"'{job.job}' in a file named {path.name}: the two must be the same"
             problems.append(document.problem(("job",), message))
+        problems += changed_sources(document, folder)
         for at, contract in job.contracts.items():
             if isinstance(_below(document.data, at), dict):
                 problems += _unknown_columns(contract, document, at)

@@ -157,3 +157,31 @@ def test_a_yaml_elsewhere_is_not_taken_for_the_job_of_its_name(folder, monkeypat
     monkeypatch.chdir(folder.root)
     with pytest.raises(JobNotFoundError, match=r"contracts/x.yaml is not a job"):
         read_any("contracts/x.yaml")
+
+
+CHANGES = {
+    "overwrite": "mode: overwrite",
+    "scd1": "mode: scd1, keys: id, sequence_by: at",
+    "scd2": "mode: scd2, keys: id, sequence_by: at",
+    "snapshot": "mode: snapshot, snapshot_as: scd1, keys: id, snapshot_by: day",
+}
+
+
+def test_a_table_that_a_job_changes_is_not_read_as_a_stream(folder):
+    folder.write(
+        "conf/bronze.yaml", "job: bronze\nabout: a\nsources: {}\nwrite: {table: bronze.orders, mode: append}\n"
+    )
+    folder.write("conf/broken.yaml", "write: {table: bronze.orders, mode: scd1\n")
+    assert folder.job(ONE).job == "x"  # appends alone; what is no YAML is told where it is checked
+    for mode, words in CHANGES.items():
+        folder.write(
+            "conf/bronze.yaml",
+            f"job: bronze\nabout: a\nsources: {{}}\nwrite:\n  table: bronze.orders\n  {words.replace(', ', chr(10) + '  ')}\n",
+        )
+        with pytest.raises(InvalidConfigError) as caught:
+            folder.job(ONE)
+        (problem,) = caught.value.problems
+        assert (problem.line, problem.field) == (4, "sources.orders.stream")
+        assert f"bronze.orders is written by conf/bronze.yaml:6 with mode: {mode}" in problem.message
+        assert "leave out stream: true" in problem.message
+        assert folder.job(ONE.replace(", stream: true", "").replace("append", "overwrite")).job == "x"
