@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -49,22 +48,13 @@ def show(table: str, env: str | None, lake: str | None) -> None:
 @PARAM
 @JSON
 def status(jobs: tuple[str, ...], *, as_json: bool, **where: Any) -> None:
-    """Say of JOBs that read incrementally (all, where none is named): who runs them, and how far they are behind.
-
-    Of any job it says whether its circuit breaker holds it.
-    """
-    from lakehouse.runtime.breaker import held_as, hold_of
+    """Say of JOBs (all, where none is named) who runs them, what they did last, and how far they are behind."""
     from lakehouse.runtime.status import status as found
     from lakehouse.runtime.status import told
     from lakehouse.spec.project import Project
 
     names = jobs or Project.around(Path.cwd()).jobs
-    works = [workplace(job, **where) for job in names]
-    for work in works:
-        if work.job.is_incremental:
-            one = found(work)
-            for line in [json.dumps(one.as_json())] if as_json else told(one):
-                click.echo(line)
-        elif hold := hold_of(work):
-            told_json = json.dumps({"job": work.job.job, "held": asdict(hold)})
-            click.echo(told_json if as_json else held_as(work.job.job, hold))
+    for work in [workplace(job, **where) for job in names]:
+        one = found(work)
+        for line in [json.dumps(one.as_json())] if as_json else told(one):
+            click.echo(line)

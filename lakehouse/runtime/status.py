@@ -1,4 +1,4 @@
-"""How far each stream is behind its source, and what it did last: from the checkpoint, the target's log and the source.
+"""How far each job is behind its sources, and what it did last: from the checkpoint, the target's log and the sources.
 
 Of a lake on this machine none of it needs Spark.
 """
@@ -9,15 +9,16 @@ import fcntl
 import json
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any, cast
 
 from lakehouse.errors import LakehouseError
 from lakehouse.lake.storage import local
-from lakehouse.lake.table import commits
+from lakehouse.lake.table import commits, head
+from lakehouse.read.feed import Behind
 from lakehouse.runtime.breaker import held_as, hold_of
 from lakehouse.runtime.feeds import feed_of
-from lakehouse.write.commit import STEP
+from lakehouse.write.commit import REFRESH, STEP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     from lakehouse.lake.checkpoint import Checkpoint
     from lakehouse.lake.table import Commit
-    from lakehouse.read.feed import Behind
     from lakehouse.runtime.breaker import Hold
     from lakehouse.runtime.workplace import Workplace
 
@@ -38,9 +38,11 @@ _FAR_BACK = 1000
 
 @dataclass(frozen=True)
 class Status:
-    """One stream: who runs it, its newest batch, how fast it goes, and how far it is behind.
+    """One job: who runs it, its newest batch, how fast it goes, and how far it is behind.
 
-    ``rows_per_second`` is over the newest batches that made a commit; None where there are fewer than two.
+    ``rows_per_second`` is over the newest batches that made a commit; None where there are fewer than two. ``rebuilt``:
+    the last commit is that of ``--full-refresh``, which has no counts of its own. A job that reads tables as they are
+    has no batches; it is behind by the commits that its tables had since the versions that it read.
     """
 
     job: str
@@ -54,6 +56,7 @@ class Status:
     behind: tuple[Behind, ...]
     error: str | None = None
     held: Hold | None = None
+    rebuilt: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """As ``lakehouse status --json`` prints it."""
@@ -61,32 +64,62 @@ class Status:
 
 
 def status(work: Workplace, spark: SparkSession | None = None) -> Status:
-    """How a job with an incremental source stands. A source that cannot be asked is said, and is no error."""
+    """How a job stands. A source that cannot be asked is said, and is no error."""
     # of a lake on this machine nothing asks Spark
     session, checkpoint = cast("SparkSession", spark), work.lake.checkpoint(work.job.job)
     target = work.lake.table(work.job.write.table)
-    stream = checkpoint.id(session)
-    own = (commit for commit in commits(session, target, _FAR_BACK) if _is_of(commit, stream))
-    recent = list(islice(own, _RECENT)) if stream else []
+    log = commits(session, target, _FAR_BACK)
+    batch: int | None = None
+    if work.job.is_incremental:
+        stream = checkpoint.id(session)
+        own = (commit for commit in log if stream and commit.note.get("stream") == stream)
+        recent = list(islice((commit for commit in own if commit.note.get("step") in (STEP, REFRESH)), _RECENT))
+        batch = checkpoint.newest_done(session) if recent else None
+        behind, error = _behind(work, session, checkpoint)
+    else:
+        recent = list(islice((commit for commit in log if _is_whole(commit, work.job.job)), 1))
+        behind, error = _tables_behind(work, session, recent[0] if recent else None)
     newest = recent[0] if recent else None
-    behind, error = _behind(work, session, checkpoint)
+    is_rebuilt = newest is not None and newest.note.get("step") == REFRESH
+    if newest is not None and not is_rebuilt:
+        batch = newest.note.get("batch") if work.job.is_incremental else None
     return Status(
         work.job.job,
         target.name,
         work.job.trigger,
         _runner(work),
-        newest.note["batch"] if newest else None,
+        batch,
         newest.at if newest else None,
-        newest.note["rows"].get("read") if newest else None,
-        _rate(recent),
+        newest.note.get("rows", {}).get("read") if newest else None,
+        _rate([commit for commit in recent if commit.note.get("step") == STEP]),
         behind,
         error,
         hold_of(work),
+        is_rebuilt,
     )
 
 
-def _is_of(commit: Commit, stream: str | None) -> bool:
-    return (commit.note.get("stream"), commit.note.get("step")) == (stream, STEP)
+def _is_whole(commit: Commit, job: str) -> bool:
+    """Whether a commit is of a job that reads tables as they are."""
+    return (commit.note.get("job"), commit.note.get("step")) == (job, STEP)
+
+
+def _tables_behind(
+    work: Workplace, spark: SparkSession, newest: Commit | None
+) -> tuple[tuple[Behind, ...], str | None]:
+    """The commits that changed rows of the tables of a job since it read them."""
+    read = newest.note.get("inputs", {}) if newest else {}
+    found, missing = [], []
+    for name, source in work.job.statics.items():
+        table, seen = work.lake.table(source.table), read.get(name, {}).get("version", -1)
+        log = list(takewhile(lambda one, seen=seen: one.version > seen, commits(spark, table, _FAR_BACK)))  # type: ignore[misc]
+        if not log and head(spark, table) is None:
+            missing.append(source.table)
+            continue
+        new = [one for one in log if one.changes_rows]
+        waited = datetime.now(UTC) - datetime.fromisoformat(new[-1].at).replace(tzinfo=UTC) if new else None
+        found.append(Behind(table.name, len(new), "commits", round(waited.total_seconds(), 1) if waited else None))
+    return tuple(found), f"SOURCE_NOT_FOUND: no table {', '.join(missing)}" if missing else None
 
 
 def _behind(work: Workplace, spark: SparkSession, checkpoint: Checkpoint) -> tuple[tuple[Behind, ...], str | None]:
@@ -123,10 +156,14 @@ def told(found: Status) -> Iterator[str]:
     """A status in words, a line at a time."""
     who = f"run by {found.runner.get('pid')} on {found.runner.get('host')}" if found.runner else "not running"
     yield f"{found.job} -> {found.target} ({found.trigger}): {who}"
-    if found.batch is not None and found.committed_at:
+    if found.committed_at:
         ago = (datetime.now(UTC).replace(tzinfo=None) - datetime.fromisoformat(found.committed_at)).total_seconds()
         rate = f", {found.rows_per_second:,} rows/s" if found.rows_per_second is not None else ""
-        yield f"  last commit: batch {found.batch}, {found.read:,} rows read, {ago:,.0f} s ago{rate}"
+        did = "rebuilt by --full-refresh" if found.rebuilt else "all of its tables"
+        did = f"{did}, up to batch {found.batch}" if found.rebuilt and found.batch is not None else did
+        if found.batch is not None and not found.rebuilt:
+            did = f"batch {found.batch}, {found.read or 0:,} rows read"
+        yield f"  last commit: {did}, {ago:,.0f} s ago{rate}"
     else:
         yield "  last commit: none"
     for one in found.behind:
