@@ -22,6 +22,7 @@ from lakehouse.read.payload import avro as avro_payload
 from lakehouse.read.payload import debezium, debezium_avro
 from lakehouse.read.payload import json as json_payload
 from lakehouse.read.payload import text as text_payload
+from lakehouse.read.payload.keys import TOMBSTONE, with_tombstones
 from lakehouse.spec.kafka import AtOffsets, AtTime, Avro, Binary, DelimitedText, Json
 
 if TYPE_CHECKING:
@@ -251,6 +252,8 @@ def arrived(batch: DataFrame, source: KafkaSource, brokers: Brokers, *, run_id: 
     """The rows that the records of a batch hold, with all that Kafka says of each; nothing is evaluated yet."""
     messages = _messages(_until(batch, source), run_id)
     decoded = _decoded(messages, source, brokers)
+    if source.key_column and not source.debezium:
+        decoded = with_tombstones(decoded, source.key_column)
     key = F.col("__key")
     code = F.col(CODE)
     if source.key == "text":
@@ -262,6 +265,7 @@ def arrived(batch: DataFrame, source: KafkaSource, brokers: Brokers, *, run_id: 
         F.col("__timestamp").alias("timestamp"),
         F.col("__timestampType").alias("timestamp_type"),
         F.col("__headers").alias("headers"),
+        *([F.col(TOMBSTONE).alias("tombstone")] if TOMBSTONE in decoded.columns else []),
     )
     raw = F.coalesce("__text", F.concat(F.lit("base64:"), F.base64("__value")))
     skip = F.col(SKIP) if SKIP in decoded.columns else F.lit(None).cast("string")
@@ -353,9 +357,10 @@ def _decoded(messages: DataFrame, source: KafkaSource, brokers: Brokers) -> Data
                 schema=brokers.schema,
                 topics=source.topics,
                 flat=source.debezium.flat,
+                key_column=source.key_column,
             )
         else:
-            messages = debezium.as_read(messages)
+            messages = debezium.as_read(messages, source.key_column)
         return debezium.decoded(messages, declared, source.debezium, unknown=unknown, rescue=rescue)
     match source.value:
         case Json():

@@ -171,6 +171,13 @@ class Debezium(Spec):
     types: Annotated[
         dict[ColumnName, str], Field(description="The connector's names of types, where messages have no schema block.")
     ] = {}
+    order: Annotated[
+        Literal["log", "offset"],
+        Field(
+            description="What _change.sequence is made of: the place in the database's log, or Kafka's offset, which "
+            "is right as long as all changes of a key are in one partition."
+        ),
+    ] = "log"
     unavailable: Annotated[
         str, Field(min_length=1, description="What stands for a value that was not changed and is not told (TOAST).")
     ] = "__debezium_unavailable_value"
@@ -199,6 +206,24 @@ class Security(Spec):
         return self
 
 
+class KeyColumn(Spec):
+    """The column that a record's key is, where the key is a plain value: text, a value of JSON, a number, or Avro's.
+
+    A message without a value is then the deletion of its key: a row of that column alone, with ``_kafka.tombstone``.
+    """
+
+    name: ColumnName
+    format: Annotated[
+        Literal["text", "json", "number"],
+        Field(description="text; json (text in quotes, a number, true); number (big-endian, of 4 or 8 bytes)."),
+    ] = "text"
+
+
+def _key_in_short(value: object) -> object:
+    """``id`` says the same as ``{name: id}``."""
+    return {"name": value} if isinstance(value, str) else value
+
+
 class KafkaSource(Spec):
     """Records of Kafka topics, each once, in batches."""
 
@@ -217,6 +242,9 @@ class KafkaSource(Spec):
     value: Annotated[Payload, BeforeValidator(_format_in_short, json_schema_input_type=str | Payload)]
     key: Annotated[Literal["binary", "text"], Field(description="How the record's key is kept, in _kafka.key.")] = (
         "binary"
+    )
+    key_column: Annotated[KeyColumn, BeforeValidator(_key_in_short, json_schema_input_type=str | KeyColumn)] | None = (
+        None
     )
     debezium: Debezium | None = None
     unknown_fields: Annotated[
@@ -252,6 +280,15 @@ class KafkaSource(Spec):
         if own and (own in self.topics or (self.topic_pattern and re.fullmatch(self.topic_pattern, own))):
             message = f"'{own}' is a topic that this source reads: what it puts aside would come again for ever"
             raise FieldError(message, "dead_letter_topic")
+        return self
+
+    @model_validator(mode="after")
+    def _key_is_declared(self) -> KafkaSource:
+        declared = list(self.contract.columns) if self.contract else []
+        if self.key_column and self.key_column.name not in declared:
+            name = self.key_column.name
+            message = f"'{name}' is not declared by the contract{nearest(name, declared)}: nothing says its type"
+            raise FieldError(message, "key_column")
         return self
 
     @model_validator(mode="after")

@@ -859,3 +859,29 @@ def test_keys_and_versions_of_a_registry_are_each_read_by_their_own_schema(tell,
         {"id": 7, "at": at.replace(microsecond=945000)}, {"id": 7, "at": at}, {"id": 7}, {"id": 8}, "CHANGE_WITHOUT_KEY", None, "AVRO_SCHEMA_ID",
     ]  # fmt: skip
     assert [change and change["set"] for change in told.changes[:3]] == [["id", "at"], None, ["id"]]
+
+
+def test_changes_without_a_place_in_the_log_are_ordered_by_kafka_where_the_job_says_so(tell):
+    """As other tools write those of MySQL: ``file`` is empty, and ``pos`` is 0."""
+    row = {"id": 1, "first_name": "a"}
+    records = [
+        ({"id": 1}, mysql("c", None, row, file="", pos=0)),
+        ({"id": 1}, mysql("u", row, {**row, "first_name": "b"}, file="", pos=0)),
+        ({"id": 1}, mysql("d", row, None, file="mysql-bin.000003", pos=5)),
+    ]
+    told = tell(records, CUSTOMERS)
+    assert told.rows == ["CHANGE_WITHOUT_POSITION", "CHANGE_WITHOUT_POSITION", row]
+    assert "debezium: {order: offset}" in told.said[0]
+    told = tell(records, CUSTOMERS, order="offset")
+    assert [change["sequence"] for change in told.changes] == [f"0-{number:020}" for number in range(3)]
+
+
+def test_the_key_of_a_deletion_may_be_a_plain_value(tell):
+    records = [("7", None), (json.dumps({"id": 8}), None), ("x", None), (None, None)]
+    keyed = {"value": {"format": "json"}, "key_column": "id"}
+    told = tell(records, CUSTOMERS, keyed, flat=True)
+    assert told.rows == [{"id": 7}, {"id": 8}, "CAST:id", "CHANGE_WITHOUT_KEY"]
+    assert [change and change["op"] for change in told.changes] == ["d", "d", None, None]
+    assert "key_column" in tell(records[:1], CUSTOMERS, flat=True).said[0]
+    deleted = postgres("d", None, None)
+    assert tell([("7", deleted)], CUSTOMERS, keyed).rows == [{"id": 7}]

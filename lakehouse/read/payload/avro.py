@@ -43,7 +43,7 @@ SCHEMA = "__schema"
 """The id of the schema that a message names; 0 where no registry gave one."""
 
 MESSAGES = {
-    "EMPTY_MESSAGE": "the message has no value",
+    "EMPTY_MESSAGE": "the message has no value: if that deletes the row of its key, say key_column",
     "AVRO_MAGIC": "the value does not begin with a zero and the four bytes of a schema's id",
     "AVRO_SCHEMA_ID": "the registry knows no such schema",
     "AVRO_SCHEMA": "the schema cannot be used",

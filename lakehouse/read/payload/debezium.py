@@ -31,6 +31,7 @@ from lakehouse.lake.frame import col, literal, quoted
 from lakehouse.read.payload.connect_json import FIELDS, alone, fields_of, opened, unmarked, with_parts
 from lakehouse.read.payload.connect_types import DECIMAL, Value, kind_of, safe, said_by, with_said
 from lakehouse.read.payload.json import STRICT
+from lakehouse.read.payload.keys import key_document
 from lakehouse.read.scan import message_of
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
     from pyspark.sql.types import DataType
 
-    from lakehouse.spec.kafka import Debezium
+    from lakehouse.spec.kafka import Debezium, KeyColumn
 
 CHANGE = "_change"
 """What the change was: ``op`` (c, u, d, r, t), ``sequence``, ``set`` (the columns that it tells; NULL: all) …"""
@@ -64,8 +65,13 @@ MESSAGES = {
     "CHANGE_WITHOUT_ROW": "there is no row in the change",
     "UNKNOWN_FIELD": "a field of the row is not declared",
     "JSON_TYPE": "a value is not what its type says, or beyond what can be read of it",
-    "CHANGE_WITHOUT_KEY": "neither the row nor the record's key says what was deleted",
-    "CHANGE_WITHOUT_POSITION": "no place in the database's log, by which such changes are put in order",
+    "CHANGE_WITHOUT_KEY": (
+        "neither the row nor the record's key says what was deleted: if the key is a plain value, say key_column"
+    ),
+    "CHANGE_WITHOUT_POSITION": (
+        "no place in the database's log, by which such changes are put in order: "
+        "debezium: {order: offset} takes Kafka's offset"
+    ),
 }
 
 _OPERATIONS = ("c", "u", "d", "r", "t")
@@ -83,16 +89,18 @@ READ = ("__doc", "__doc_key", "__fault", "__fault_said", "__names", "__fields", 
 """What ``decoded`` is given of a message, beside what there is of each; see ``as_read``."""
 
 
-def as_read(messages: DataFrame) -> DataFrame:
+def as_read(messages: DataFrame, key_column: KeyColumn | None = None) -> DataFrame:
     """Messages in JSON as ``decoded`` takes them.
 
     That is with the value and the key as JSON (``__doc``, ``__doc_key``; NULL: there is none), why the value is none
     (``__fault``, and ``__fault_said`` in words); and, where the format tells them, the names of the value's fields
-    (``__names``) and the types of the row and of the key (``__fields``, ``__fields_key``).
+    (``__names``) and the types of the row and of the key (``__fields``, ``__fields_key``). ``key_column``: the column
+    that a key is which is a plain value.
     """
     key, none = F.col("__key").cast("string"), F.lit(None).cast("string")
+    key = key_document(key_column) if key_column else F.when(F.is_valid_utf8(key), key)
     fault = F.when(F.col("__value").isNotNull() & F.col("__text").isNull(), "VALUE_ENCODING")
-    texts = [F.col("__text"), F.when(F.is_valid_utf8(key), key), fault, none]
+    texts = [F.col("__text"), key, fault, none]
     types = [F.lit(None).cast(kind) for kind in ("array<string>", FIELDS, FIELDS)]
     return messages.withColumns(dict(zip(READ, [*texts, *types], strict=True)))
 
@@ -123,6 +131,8 @@ def decoded(
     _fitting(declared, form)
     names, frame = list(declared), _with_body(messages)
     frame = _flat(frame) if form.flat else _enveloped(frame)
+    if form.order == "offset":
+        frame = frame.withColumn("__sequence", _offset())
     frame = _typed(_with_texts(frame, names, form), declared, form)
     known = F.array(*map(F.lit, names)).cast("array<string>")
     strange = F.array_except("__row_keys", known)

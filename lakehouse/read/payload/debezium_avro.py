@@ -23,6 +23,7 @@ from lakehouse.lake.types import brought
 from lakehouse.read.payload import avro
 from lakehouse.read.payload.avro import SCHEMA
 from lakehouse.read.payload.connect_json import FIELDS
+from lakehouse.read.payload.keys import key_document
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from lakehouse.read.payload.avro import Read
     from lakehouse.read.payload.avro_schema import Node
+    from lakehouse.spec.kafka import KeyColumn
 
 _CLEAR = (DecimalType, DateType, TimestampType, TimestampNTZType)
 """Types of Spark that say what a value is, whatever its schema adds."""
@@ -43,19 +45,21 @@ def as_read(
     schema: str | None = None,
     topics: Iterable[str] = (),
     flat: bool,
+    key_column: KeyColumn | None = None,
 ) -> DataFrame:
     """The messages as ``debezium.decoded`` takes them; see ``avro.read``. Each is made JSON by its own schema alone.
 
     With a registry the keys are read as the values are, which reads the batch once more; else they are taken for JSON.
     """
     key = F.col("__key").cast("string")
-    columns = {"__doc_key": F.when(F.is_valid_utf8(key), key), "__fields_key": F.lit(None).cast(FIELDS)}
+    key = key_document(key_column) if key_column else F.when(F.is_valid_utf8(key), key)
+    columns = {"__doc_key": key, "__fields_key": F.lit(None).cast(FIELDS)}
     frame = messages
     if registry is not None:
         apart = messages.withColumns({"__own": F.col("__value"), "__value": F.col("__key")})
         keys = avro.read(apart, registry=registry)
         frame = _judged(keys)
-        text = F.coalesce(_text(keys, depth=1), columns["__doc_key"])
+        text = F.coalesce(_text(keys, depth=1, plain=key_column.name if key_column else "value"), columns["__doc_key"])
         columns = {"__doc_key": text, "__fields_key": _types(keys, within=None), "__value": F.col("__own")}
     frame = frame.withColumns(columns)
     frame = frame.select(*[col(name) for name in messages.columns], "__doc_key", "__fields_key")
@@ -77,13 +81,17 @@ def _judged(read: Read) -> DataFrame:
     return read.judged({one.index: one.exact for one in read.writers})
 
 
-def _text(read: Read, *, depth: int) -> Column:
-    """What was read as JSON, in which what is no deeper than that is text; NULL of a message that cannot be used."""
-    texts = [
-        as_json(_in_text(brought(one.value, one.read, one.exact), one.exact, depth))
-        for one in read.writers
-        if one.exact.fields
-    ]
+def _text(read: Read, *, depth: int, plain: str = "value") -> Column:
+    """What was read as JSON, in which what is no deeper than that is text; NULL of a message that cannot be used.
+
+    ``plain``: the name of what is no record.
+    """
+    texts = []
+    for one in read.writers:
+        if one.exact.fields:
+            value = _in_text(brought(one.value, one.read, one.exact), one.exact, depth)
+            named = F.when(value.isNotNull(), F.struct(value["value"].alias(plain))) if one.is_bare else value
+            texts.append(as_json(named))
     return F.when(F.col(CODE).isNull(), F.coalesce(F.lit(None).cast("string"), *texts))
 
 

@@ -36,7 +36,7 @@ STRICT = {
 }
 
 MESSAGES = {
-    "EMPTY_MESSAGE": "the message has no value",
+    "EMPTY_MESSAGE": "the message has no value: if that deletes the row of its key, say key_column",
     "VALUE_ENCODING": "the value is not UTF-8",
     "MALFORMED_JSON": "the value is not one JSON object",
     "DUPLICATE_JSON_KEY": "a name stands twice in the object",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _PARSED, _CORRUPT = "__parsed", "__corrupt"
 
 MESSAGES = {
-    "EMPTY_MESSAGE": "the message has no value",
+    "EMPTY_MESSAGE": "the message has no value: if that deletes the row of its key, say key_column",
     "VALUE_ENCODING": "the value is not UTF-8",
     "FIELD_COUNT": "the line has another number of fields than the contract has columns",
     "SEVERAL_LINES": "the value has more than one line",

@@ -1,0 +1,82 @@
+"""Keys that are plain values, and messages without a value that delete the row of such a key."""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+from types import SimpleNamespace
+from typing import Any
+
+import fastavro
+from pyspark.sql import functions as F
+
+from lakehouse.check.contract import judge
+from lakehouse.lake.frame import small_frame
+from lakehouse.read.kafka import arrived
+from lakehouse.spec.kafka import KafkaSource
+
+COLUMNS = {"id": "bigint not null", "name": "string not null"}
+SCHEMA = {"type": "record", "name": "R", "fields": [{"name": "id", "type": "int"}, {"name": "name", "type": "string"}]}
+
+
+def in_avro(value: Any) -> bytes:
+    out = io.BytesIO()
+    fastavro.schemaless_writer(out, fastavro.parse_schema(SCHEMA), value)
+    return out.getvalue()
+
+
+def tell(spark, records: list[tuple[bytes | None, bytes | None]], **source: Any) -> list[Any]:
+    """Of each message its columns and whether it is a deletion, or why it is put aside."""
+    rows = [[n, *(None if part is None else part.hex() for part in pair)] for n, pair in enumerate(records)]
+    frame = small_frame(spark, rows, {"offset": "bigint", "key": "string", "value": "string"})
+    batch = frame.select(
+        F.unhex("key").alias("key"), F.unhex("value").alias("value"), F.lit("t").alias("topic"), F.lit(0).alias("partition"),
+        "offset", F.lit("2026-01-01").cast("timestamp").alias("timestamp"), F.lit(0).alias("timestampType"),
+        F.lit(None).cast("array<struct<key:string,value:binary>>").alias("headers"),
+    )  # fmt: skip
+    spec = KafkaSource(
+        kind="kafka", bootstrap_servers="localhost:9092", topics=("t",), **{"contract": {"columns": COLUMNS}, **source}
+    )
+    brokers = SimpleNamespace(registry=None, schema=json.dumps(SCHEMA))
+    found = judge(arrived(batch, spec, brokers, run_id="r").rows, spec.contract).orderBy("_source.offset").collect()
+    return [
+        row["__code"] or row["__wrong"] or (*(row[name] for name in spec.contract.columns), row["_kafka"].tombstone)
+        for row in found
+    ]
+
+
+def test_a_message_without_a_value_deletes_the_row_of_its_plain_key(spark) -> None:
+    long, small = struct.pack(">q", -7), struct.pack(">i", -7)
+    cases = {
+        "json": ({"value": "json"}, json.dumps({"id": 1, "name": "a"}).encode()),
+        "csv": ({"value": "csv"}, b"1,a"),
+        "avro": ({"value": {"format": "avro", "schema_file": "x.avsc"}}, in_avro({"id": 1, "name": "a"})),
+    }
+    for source, value in cases.values():
+        records = [
+            (b"1", value),
+            (b"42", None),
+            (b"x", None),
+            (b"\xff", None),
+            (None, None),
+            (b"1", b"{"),
+            (b'"5"', None),
+        ]
+        found = tell(spark, records, key_column="id", **source)
+        assert found[:2] == [(1, "a", False), (42, None, True)]
+        assert found[2:5] == ["CAST:id", "EMPTY_MESSAGE", "EMPTY_MESSAGE"]
+        assert isinstance(found[5], str)
+        assert found[6] == "CAST:id"
+    number = {"key_column": {"name": "id", "format": "number"}, "value": "json"}
+    assert tell(spark, [(long, None), (small, None), (b"abc", None), (struct.pack(">q", 2**62), None)], **number) == [
+        (-7, None, True), (-7, None, True), "EMPTY_MESSAGE", (2**62, None, True)
+    ]  # fmt: skip
+    text = {
+        "key_column": {"name": "name", "format": "json"},
+        "value": "json",
+        "contract": {"columns": {"name": "string not null"}},
+    }
+    assert tell(spark, [(b'"a\\"b"', None), (b"7", None), (b'{"k":1}', None), (b'"a" x', None)], **text) == [
+        ('a"b', True), ("7", True), "EMPTY_MESSAGE", "EMPTY_MESSAGE"
+    ]  # fmt: skip
