@@ -8,18 +8,32 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from pyspark.errors import AnalysisException
+from pyspark.sql import Column
 from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, BinaryType, MapType, StructType, VariantType
+from pyspark.sql.types import StructType
 
-from lakehouse.check.cast import exact, may_reject
+from lakehouse.check.cast import can_become, exact, may_reject
 from lakehouse.errors import ColumnMissingError, ConfigError
-from lakehouse.lake.batch import CODE, MESSAGE, OTHERS, RAW, RECEIVED, RESCUED, SKIP, SOURCE, TOLD, TYPED
-from lakehouse.lake.frame import as_json, col, quoted
+from lakehouse.lake.batch import (
+    BYTES,
+    CODE,
+    MESSAGE,
+    OTHERS,
+    RAW,
+    RECEIVED,
+    RESCUED,
+    SKIP,
+    SOURCE,
+    TEXT,
+    TOLD,
+    TYPED,
+)
+from lakehouse.lake.frame import as_text, col, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from pyspark.sql import Column, DataFrame
+    from pyspark.sql import DataFrame
     from pyspark.sql.types import DataType
 
     from lakehouse.spec.column import Column as Declared
@@ -31,7 +45,10 @@ AS_RECEIVED = "__as_received"
 UNKNOWN = "unknown:"
 """Before the name of a column that the contract does not name, where rows are told that have a value in it."""
 
-_BESIDE = (RAW, CODE, MESSAGE, SKIP)
+NOTHING = "NO_DECLARED_FIELD"
+"""The code of a record of which no field is declared."""
+
+_BESIDE = (RAW, CODE, MESSAGE, SKIP, TEXT, BYTES)
 _MADE = ("_kafka", "_change")
 """Columns that the sources of this library make."""
 
@@ -40,60 +57,91 @@ _MOST_TOLD = 20
 
 
 def with_types(rows: DataFrame, contract: Contract, missing: str) -> tuple[DataFrame, list[Column]]:
-    """The rows with the contract's columns in their types, and what is wrong with them, as columns of the result."""
+    """The rows with the contract's columns in their types, and what is wrong with them, as columns of the result.
+
+    Args:
+        rows: what came, with ``AS_RECEIVED``.
+        contract: what is declared.
+        missing: ``error`` where the source has one schema for good, as a table does: a column that it lacks, or whose
+            type no value can leave, is a fault of the contract. ``null`` where it is a matter of each batch or file.
+
+    Raises:
+        ColumnMissingError: the source lacks a column, and must not.
+        ConfigError: no value of what is there can become what is declared.
+    """
+    if not contract.columns and contract.unknown == "keep":
+        known = {*_BESIDE, TOLD, RECEIVED, AS_RECEIVED}
+        return rows.drop(*[name for name in rows.columns if name.startswith("__") and name not in known]), []
     kinds: dict[str, DataType] = {field.name: field.dataType for field in rows.schema.fields}
-    received = [name for name in rows.columns if name != SOURCE and not name.startswith("__")]
-    spelled = {name.lower(): name for name in received}
-    lacking = [name for name in contract.columns if name.lower() not in spelled]
-    if lacking and missing == "error":
-        has = ", ".join(received)
-        message = f"the contract declares {', '.join(lacking)}, which the source does not have (it has {has})"
-        raise ColumnMissingError(message, hint="correct the name, or take it out of the contract")
-    cast = _casts(rows, contract, {name: spelled[name.lower()] for name in contract.columns if name.lower() in spelled})
-    values, kept_flags, faults = [], [], []
-    misfits: dict[str, Column] = {}
-    sound = F.col(CODE).isNull()
-    for index, (name, column) in enumerate(contract.columns.items()):
-        found, is_kept = spelled.get(name.lower()), F.lit(True)
-        value, kept = cast[name] if found else (F.lit(None).cast(column.type), F.lit(True))
-        values.append(value.alias(name))
-        if found and (f"{TYPED}{found}" in kinds or may_reject(kinds[found], column)):
-            kept_flags.append(kept.alias(f"__kept_{index}"))
-            is_kept = F.col(f"__kept_{index}")
-            if contract.unknown == "rescue" and column.nullable:
-                misfits[found] = ~kept
-            else:
-                faults.append(F.when(sound & _asked_of(rows, name) & ~is_kept, F.lit(f"CAST:{name}")))
-        if not column.nullable:
-            told = F.coalesce(F.array_contains(TOLD, name), F.lit(True)) if TOLD in rows.columns else F.lit(True)
-            faults.append(F.when(sound & is_kept & told & col(name).isNull(), F.lit(f"NULL_VALUE:{name}")))
+    came = _came(rows, contract)
+    if missing == "error":
+        _refuse(rows, contract, came, kinds)
+    cast = _casts(rows, contract, came)
+    typed = [
+        _typed(rows, contract, index, [(one, kinds[one], cast[one]) for one in came[name]])
+        for index, name in enumerate(contract.columns)
+    ]
+    misfits = dict(chain.from_iterable(one.misfits.items() for one in typed))
     unknown = _unknown(rows, contract, kinds, misfits)
     beside = [name for name in (*_BESIDE, TOLD, RECEIVED) if name in rows.columns]
+    values = [one.value.alias(name) for name, one in zip(contract.columns, typed, strict=True)]
+    flags = [flag for one in typed for flag in one.flags]
     # the values first, as columns of their own: rules speak of the typed ones
-    typed = rows.select(*values, *unknown.kept, SOURCE, *beside, AS_RECEIVED, *kept_flags, *unknown.flags)
-    return typed, [*faults, *(F.when(sound, fault) for fault in unknown.faults)]
+    result = rows.select(*values, *unknown.kept, SOURCE, *beside, AS_RECEIVED, *flags, *unknown.flags)
+    nothing = _of_nothing(rows, contract, came) if missing == "null" else []
+    faults = [*nothing, *(fault for one in typed for fault in one.faults), *unknown.faults]
+    return result, [F.when(F.col(CODE).isNull(), fault) for fault in faults]
 
 
-def _casts(rows: DataFrame, contract: Contract, found: Mapping[str, str]) -> dict[str, tuple[Column, Column]]:
-    """The columns that are there in their types, and whether each value was kept.
+def _came(rows: DataFrame, contract: Contract) -> dict[str, list[str]]:
+    """The columns that came for each that is declared: by its own name, and by its aliases."""
+    names = contract.names
+    came: dict[str, list[str]] = {name: [] for name in contract.columns}
+    for received in rows.columns:
+        if received != SOURCE and not received.startswith("__") and received.lower() in names:
+            came[names[received.lower()]].append(received)
+    return came
+
+
+def _refuse(
+    rows: DataFrame, contract: Contract, came: Mapping[str, Sequence[str]], kinds: Mapping[str, DataType]
+) -> None:
+    """Refuse a contract that its source, which has one schema for good, cannot keep.
+
+    Raises:
+        ColumnMissingError: the source lacks a column.
+        ConfigError: no value of a column can have its type.
+    """
+    if lacking := [name for name, found in came.items() if not found]:
+        has = ", ".join(name for name in rows.columns if name != SOURCE and not name.startswith("__"))
+        message = f"the contract declares {', '.join(lacking)}, which the source does not have (it has {has})"
+        raise ColumnMissingError(message, hint="correct the name, or take it out of the contract")
+    for name, found in came.items():
+        for one in found:
+            if not can_become(kinds[one], contract.columns[name]):
+                raise _impossible(name, contract.columns[name].type, kinds[one])
+
+
+def _casts(rows: DataFrame, contract: Contract, came: Mapping[str, Sequence[str]]) -> dict[str, tuple[Column, Column]]:
+    """The columns that are there in their types, and whether each value was kept; by the names that they came with.
 
     Raises:
         ConfigError: no value of what is there can become what is declared.
     """
     kinds = {field.name: field.dataType for field in rows.schema.fields}
-    typed = {name: f"{TYPED}{received}" for name, received in found.items() if f"{TYPED}{received}" in kinds}
+    declared = {one: name for name, found in came.items() for one in found}
     cast = {
-        name: exact(col(received), kinds[received], contract.columns[name], name)
-        for name, received in found.items()
-        if name not in typed
+        one: _cast_by_type(rows, f"{TYPED}{one}", contract.columns[name], name)
+        if f"{TYPED}{one}" in kinds
+        else exact(col(one), kinds[one], contract.columns[name], name)
+        for one, name in declared.items()
     }
-    cast |= {name: _cast_by_type(rows, column, contract.columns[name], name) for name, column in typed.items()}
     try:
         # Spark Connect looks at a plan when it is asked for its schema
         _ = rows.select(SOURCE, *chain.from_iterable(cast.values())).schema
     except AnalysisException:
-        for name, pair in cast.items():
-            _judged_alone(rows, pair, f"{name} as {contract.columns[name].type}", kinds[found[name]])
+        for one, pair in cast.items():
+            _judged_alone(rows, pair, _impossible(declared[one], contract.columns[declared[one]].type, kinds[one]))
         raise
     return cast
 
@@ -116,22 +164,81 @@ def _cast_by_type(rows: DataFrame, column: str, declared: Declared, name: str) -
     return F.coalesce(F.lit(None).cast(declared.type), *values).alias(name), whole
 
 
-def _judged_alone(rows: DataFrame, pair: tuple[Column, Column], declared: str, have: DataType) -> None:
+@dataclass(frozen=True)
+class _Typed:
+    """A declared column: its value, flags that stand beside the row, what is wrong with it, what is rescued of it."""
+
+    value: Column
+    flags: Sequence[Column]
+    faults: Sequence[Column]
+    misfits: Mapping[str, Column]
+
+
+def _typed(
+    rows: DataFrame, contract: Contract, index: int, came: Sequence[tuple[str, DataType, tuple[Column, Column]]]
+) -> _Typed:
+    """One declared column, of the columns that came for it: one, none, or several of which a row may have one."""
+    name, column = list(contract.columns.items())[index]
+    value = F.coalesce(*[one for _, _, (one, _) in came]) if came else F.lit(None).cast(column.type)
+    flags, faults, misfits = [], [], {}
+    is_kept = F.lit(True)
+    if len(came) > 1:
+        times = reduce(Column.__add__, [F.col(AS_RECEIVED)[one].isNotNull().cast("int") for one, _, _ in came])
+        faults.append(F.when(times > 1, F.lit(f"COLUMN_TWICE:{name}")))
+    if any(f"{TYPED}{one}" in rows.columns or may_reject(kind, column) for one, kind, _ in came):
+        kept = reduce(Column.__and__, [kept for _, _, (_, kept) in came])
+        flags.append(kept.alias(f"__kept_{index}"))
+        is_kept = F.col(f"__kept_{index}")
+        if contract.unknown == "rescue" and column.nullable and len(came) == 1:
+            misfits[came[0][0]] = ~kept
+        else:
+            faults.append(F.when(_asked_of(rows, name, column) & ~is_kept, F.lit(f"CAST:{name}")))
+    if not column.nullable:
+        told = F.coalesce(_tells(name, column), F.lit(True)) if TOLD in rows.columns else F.lit(True)
+        faults.append(F.when(is_kept & told & col(name).isNull(), F.lit(f"NULL_VALUE:{name}")))
+    return _Typed(value, flags, faults, misfits)
+
+
+def _of_nothing(rows: DataFrame, contract: Contract, came: Mapping[str, Sequence[str]]) -> list[Column]:
+    """What is wrong with a record of which no field is declared: it would be a row of NULLs.
+
+    Asked of formats whose records name their fields; files with a header are held against it as a whole.
+    """
+    if TEXT not in rows.columns or contract.missing == "allow" or not contract.columns:
+        return []
+    received = [F.col(AS_RECEIVED)[one] for found in came.values() for one in found]
+    names = F.transform(F.json_object_keys(TEXT), F.lower)
+    is_any = F.arrays_overlap(names, F.array(*map(F.lit, contract.names)))
+    # the text is looked at only where there is no value
+    is_nothing = reduce(Column.__and__, [one.isNull() for one in received], F.lit(True))
+    return [F.when(is_nothing & F.coalesce(~is_any, F.lit(False)), F.lit(f"{NOTHING}:record"))]
+
+
+def _judged_alone(rows: DataFrame, pair: tuple[Column, Column], error: ConfigError) -> None:
     try:
         _ = rows.select(*pair).schema
     except AnalysisException:
-        message = f"the contract declares {declared}, and no {have.simpleString()} can become one"
-        raise ConfigError(message, hint="declare the type that the source has, and cast in transform()") from None
+        raise error from None
 
 
-def _asked_of(rows: DataFrame, name: str) -> Column:
+def _impossible(name: str, declared: str, have: DataType) -> ConfigError:
+    message = f"the contract declares {name} as {declared}, and no {have.simpleString()} can become one"
+    return ConfigError(message, hint="declare the type that the source has, and cast in transform()")
+
+
+def _asked_of(rows: DataFrame, name: str, column: Declared) -> Column:
     """Whether a value of the column is asked for: not of a row that the write takes for its key, and that has others.
 
     Of a deletion that came as its key nothing is told, and the columns of that key are among them.
     """
     if TOLD not in rows.columns:
         return F.lit(True)
-    return F.coalesce(F.array_contains(TOLD, name) | (F.size(TOLD) == 0), F.lit(True))
+    return F.coalesce(_tells(name, column) | (F.size(TOLD) == 0), F.lit(True))
+
+
+def _tells(name: str, column: Declared) -> Column:
+    """Whether a row that tells some columns tells this one."""
+    return reduce(Column.__or__, [F.array_contains(TOLD, one) for one in (name, *column.aliases)])
 
 
 @dataclass(frozen=True)
@@ -146,7 +253,7 @@ class _Unknown:
 def _unknown(
     rows: DataFrame, contract: Contract, kinds: Mapping[str, DataType], misfits: Mapping[str, Column]
 ) -> _Unknown:
-    declared = {name.lower() for name in contract.columns}
+    declared = contract.names
     received = [name for name in rows.columns if name != SOURCE and not name.startswith("__")]
     others = [name for name in received if name.lower() not in declared]
     if contract.unknown == "keep":
@@ -164,7 +271,7 @@ def _unknown(
         raise ConfigError(message, hint="say unknown: keep, and declare the column")
     whether = {**{name: col(name).isNotNull() for name in strange}, **misfits}
     entries = [
-        F.when(is_rescued, F.struct(F.lit(name), _as_text(col(name), kinds[name])))
+        F.when(is_rescued, F.struct(F.lit(name), as_text(col(name), kinds[name])))
         for name, is_rescued in whether.items()
     ]
     # one entry at least, so that an array of none has a type
@@ -173,13 +280,6 @@ def _unknown(
     if OTHERS in rows.columns:
         rescued = F.map_concat(rescued, F.coalesce(F.col(OTHERS), F.create_map().cast("map<string,string>")))
     return _Unknown([F.when(F.size(rescued) > 0, F.to_json(rescued)).alias(RESCUED), *made], flags)
-
-
-def _as_text(value: Column, kind: DataType) -> Column:
-    """A value as text: what was received of text formats, else as JSON writes it."""
-    if isinstance(kind, ArrayType | MapType | StructType | VariantType):
-        return as_json(value)
-    return F.base64(value) if isinstance(kind, BinaryType) else value.cast("string")
 
 
 def told_unknown(columns: Sequence[str]) -> dict[str, str]:

@@ -10,14 +10,14 @@ from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
 
 from lakehouse.check.columns import AS_RECEIVED, told_unknown, with_types
-from lakehouse.check.noted import noted
+from lakehouse.check.noted import PART, noted
 from lakehouse.check.others import Beside, compared
 from lakehouse.check.personal import personal, without_values
 from lakehouse.check.rules import BETWEEN, FAULTS, failing, with_broken
 from lakehouse.check.score import gate, quality_of
 from lakehouse.errors import ConfigError
-from lakehouse.lake.batch import CODE, MESSAGE, RAW, RECEIVED, SKIP, SOURCE
-from lakehouse.lake.frame import as_json, col, literal, quoted
+from lakehouse.lake.batch import BYTES, CODE, MESSAGE, RAW, RECEIVED, RECEIVED_TYPE, SKIP, SOURCE, TEXT
+from lakehouse.lake.frame import as_json, col, literal, quoted, together
 from lakehouse.spec.contract import Contract
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from lakehouse.lake.quality import Quality
 
 REASONS = "__reasons"
-_RECORD, _ACCEPTED = "__record", "__accepted"
+_RECORD, _PARSED, _ACCEPTED = "__record", "__columns", "__accepted"
 
 
 @dataclass(frozen=True)
@@ -80,13 +80,12 @@ def check(
     known, beside = contract or Contract(), beside or Beside()
     asked = beside.asking(known, arrived.rows.columns)
     is_judged = arrived.judged and is_judged_alone(known)
-    judged = arrived.rows if is_judged else judge(arrived.rows, known, missing=missing, beside=beside)
+    judged = arrived.rows if is_judged else _judge_all(arrived, known, missing=missing, beside=beside)
     # evaluated once, by the first that asks for it
     kept, counts = counted(judged.localCheckpoint(eager=False), asked, beside, skips=arrived.skips)
     bad_files = len(arrived.bad_files)
-    accepted = kept.where(f"({asked.fate()}) = 'accept'").select(
-        [col(name) for name in kept.columns if not name.startswith("__")]
-    )
+    beside_rows = [name for name in kept.columns if name.startswith("__")]
+    accepted = kept.where(f"({asked.fate()}) = 'accept'").drop(*beside_rows)
     quality = quality_of(known, counts, where=where, bad_files=bad_files) if contract else None
     if quality and not beside.row_by_row:
         gate(known, quality, counts)
@@ -95,7 +94,7 @@ def check(
     unknown = {name: counts[name] for name in told_unknown(kept.columns)}
     return Checked(
         accepted,
-        _rejected(kept, asked, noted(arrived.rows, known, F.col(REASONS))),
+        _rejected(kept, asked, noted(arrived.parts or [arrived.rows], known, F.col(REASONS))),
         read=counts["read"] + bad_files,
         kept=counts["kept"],
         quarantined=counts["quarantined"] + bad_files,
@@ -105,6 +104,21 @@ def check(
     )
 
 
+def _judge_all(arrived: Arrived, contract: Contract, *, missing: str, beside: Beside) -> DataFrame:
+    """Judge the rows of a batch, those of each part by the types that they came in."""
+    if not arrived.parts:
+        return judge(arrived.rows, contract, missing=missing, beside=beside)
+    kinds = {field.name.lower(): field for part in reversed(arrived.parts) for field in part.schema.fields}
+    read = {name.lower() for rule in contract.rules for name in rule.reads} & kinds.keys()
+    judged = []
+    for number, part in enumerate(arrived.parts):
+        # a rule may read what no contract declares and this part has not
+        lacking = [kinds[name] for name in read - {name.lower() for name in part.columns}]
+        whole = part.withColumns({one.name: F.lit(None).cast(one.dataType) for one in lacking}) if lacking else part
+        judged.append(judge(whole, contract, missing=missing, beside=beside).withColumn(PART, F.lit(number)))
+    return together(judged)
+
+
 def is_judged_alone(contract: Contract | None) -> bool:
     """Whether each row tells by itself what becomes of it; else it takes the batch to tell."""
     return contract is None or not contract.of_others
@@ -112,9 +126,9 @@ def is_judged_alone(contract: Contract | None) -> bool:
 
 def _with_received(rows: DataFrame) -> DataFrame:
     """The rows with what was received of each as one struct: it is made into text only where a row is put aside."""
-    received = [col(name) for name in rows.columns if name != SOURCE and not name.startswith("__")]
-    # one field at least, since to_json does not take an empty struct
-    whole = F.struct(*received) if received else F.struct(F.lit(None).alias("nothing"))
+    received = [quoted(name) for name in rows.columns if name != SOURCE and not name.startswith("__")]
+    # one field at least, since to_json does not take an empty struct; one expression, as of thousands each takes time
+    whole = F.expr(f"struct({', '.join(received) or 'NULL AS nothing'})")
     skip = {} if SKIP in rows.columns else {SKIP: F.lit(None).cast("string")}
     return rows.withColumns({AS_RECEIVED: whole, **skip})
 
@@ -171,13 +185,19 @@ def judge(
     typed, faults = with_types(rows, known, missing)
     wrong = F.when(F.col(SKIP).isNull(), F.concat_ws(BETWEEN, F.col(CODE), *faults))
     flagged = with_broken(typed.withColumn(FAULTS, wrong), asked)
-    record = F.coalesce(F.col(RAW), as_json(F.col(AS_RECEIVED)))
-    if not is_judged_alone(known):
-        return flagged.withColumn(_RECORD, record).drop(RAW, AS_RECEIVED)
-    # a row that is kept need not be carried as it was received, too
-    aside = F.expr(f"({asked.fate()}) = 'quarantine'")
-    as_received = {name: F.when(aside, F.col(name)).alias(name) for name in (RECEIVED,) if name in rows.columns}
-    return flagged.withColumns({_RECORD: F.when(aside, record), **as_received}).drop(RAW, AS_RECEIVED)
+    # nothing is asked of the columns: what is put aside could not be read, and is kept as its text
+    is_asked = bool(known.columns or known.rules or asked.stays or RECEIVED in rows.columns or known.unknown != "keep")
+    columns = as_json(F.col(AS_RECEIVED)) if is_asked else F.lit(None).cast("string")
+    as_received = {_RECORD: F.coalesce(F.col(RAW), columns)}
+    if TEXT in rows.columns:
+        has_columns = F.col(RAW).isNull() & F.col(TEXT).isNotNull()
+        as_received = {_RECORD: F.coalesce(F.col(RAW), F.col(TEXT), columns), _PARSED: F.when(has_columns, columns)}
+    as_received |= {name: F.col(name) for name in (RECEIVED, BYTES) if name in rows.columns}
+    if is_judged_alone(known):
+        # a row that is kept need not be carried as it was received, too
+        aside = F.expr(f"({asked.fate()}) = 'quarantine'")
+        as_received = {name: F.when(aside, value).alias(name) for name, value in as_received.items()}
+    return flagged.withColumns(as_received).drop(RAW, TEXT, AS_RECEIVED)
 
 
 def counted(
@@ -262,13 +282,24 @@ def _told(asked: Asked) -> Iterator[None]:
         raise
 
 
+def _received(columns: Sequence[str]) -> list[Column]:
+    """What quarantine keeps of a row beside its record: the bytes that it came in, and its columns."""
+    found = [F.col(_PARSED).alias("parsed")] if _PARSED in columns else []
+    if RECEIVED in columns:
+        return [F.col(RECEIVED).alias("received"), *found]
+    if BYTES not in columns:
+        return found
+    nothing = [F.lit(None).alias(name) for name in ("headers", "timestamp", "timestamp_type")]
+    value = F.struct(F.lit(None).alias("key"), F.col(BYTES).alias("value"), *nothing).cast(RECEIVED_TYPE)
+    return [F.when(F.col(BYTES).isNotNull(), value).alias("received"), *found]
+
+
 def _rejected(kept: DataFrame, asked: Asked, beside: Sequence[Column]) -> DataFrame:
     """The rows that are put aside, as quarantine takes them."""
     aside = kept.where(f"({asked.fate()}) = 'quarantine'").withColumn(REASONS, F.expr(asked.reasons()))
-    received = [F.col(RECEIVED).alias("received")] if RECEIVED in kept.columns else []
     return aside.select(
         F.col(_RECORD).alias("record"),
-        *received,
+        *_received(kept.columns),
         F.col(SOURCE).alias("source"),
         F.split(F.element_at(REASONS, 1), ":").getItem(0).alias("code"),
         F.col(REASONS).alias("reasons"),

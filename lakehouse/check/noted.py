@@ -11,6 +11,8 @@ from lakehouse.lake.batch import RECEIVED, SOURCE
 from lakehouse.lake.frame import sql_type
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pyspark.sql import Column, DataFrame
 
     from lakehouse.spec.contract import Contract
@@ -18,10 +20,15 @@ if TYPE_CHECKING:
 _RANK = {name: rank for rank, name in enumerate(("info", "warning", "error", "critical"))}
 
 
-def noted(rows: DataFrame, contract: Contract, reasons: Column) -> list[Column]:
+PART = "__part"
+"""Beside a row that is judged where a batch has several parts: the number of its own."""
+
+
+def noted(parts: Sequence[DataFrame], contract: Contract, reasons: Column) -> list[Column]:
     """The types that the row came with, the contract that judged it, and how bad it is by the rules that it broke."""
+    types = [F.lit(_types(part)).cast("string") for part in parts]
     return [
-        F.lit(_types(rows)).cast("string").alias("types"),
+        (types[0] if len(types) == 1 else F.array(*types)[F.col(PART)]).alias("types"),
         F.lit(contract.fingerprint if contract.columns or contract.rules else None).cast("string").alias("contract"),
         _severity(contract, reasons).cast("string").alias("severity"),
     ]

@@ -19,9 +19,10 @@ MASK = "***"
 
 
 def personal(contract: Contract | None) -> frozenset[str]:
-    """The columns that hold personal data, in lower case."""
+    """The names of columns that hold personal data, in lower case; also those that they may come under."""
     columns = contract.columns if contract else {}
-    return frozenset(name.lower() for name, column in columns.items() if column.is_personal)
+    hidden = {name: column for name, column in columns.items() if column.is_personal}
+    return frozenset(one.lower() for name, column in hidden.items() for one in (name, *column.aliases))
 
 
 def personal_of(job: Job) -> frozenset[str]:

@@ -37,8 +37,9 @@ _ROW = {
     "types": "string",
     "severity": "string",
     "contract": "string",
+    "parsed": "string",
 }
-_NOTED = ("types", "severity", "contract")
+_NOTED = ("types", "severity", "contract", "parsed")
 _STAMPS = {
     "stage": "string",
     "job": "string",
@@ -58,7 +59,8 @@ _MARKS = {
 _COLUMNS = {**_ROW, **_STAMPS, **_MARKS}
 _COMMENTS = {
     "record": "The row as it was received: its text, else its columns as JSON; NULL for a whole file",
-    "received": "The message that it came in: key, value and headers, byte by byte; of Kafka only",
+    "received": "The message that it came in, byte by byte: of Kafka, and of a record of a file that is no text",
+    "parsed": "Its columns as JSON, where the record is a text that has others, such as a line of a file",
     "source": "Where it came from: file and position, or topic, partition and offset",
     "code": "Why it cannot be used, for programs",
     "reasons": "Everything that is wrong with it, as CODE:column or CODE:rule",
@@ -129,7 +131,7 @@ def put_aside(
     as_rows = small_frame(
         spark,
         [
-            [None, None, source, file.code, [file.code], file.message, None, None, None]
+            [None, None, source, file.code, [file.code], file.message, None, None, None, None]
             for source, file in zip(sources, bad_files, strict=True)
         ],
         _ROW,

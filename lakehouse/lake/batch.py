@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql import functions as F
 
 from lakehouse.errors import ImbalanceError
+from lakehouse.lake.frame import by_types, together
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pyspark.sql import DataFrame
 
@@ -27,6 +28,11 @@ SOURCE_TYPE = (
 RAW, CODE, MESSAGE = "__raw", "__code", "__message"
 """Beside a row that was read: its text as received, where the columns are not all there is, and why it is unusable."""
 
+TEXT = "__as_written"
+"""Beside a row where its format has such: its text as received, also where the columns are all there is."""
+
+BYTES = "__bytes"
+"""Beside a row where its format has such: the bytes of a record that is no text."""
 
 SKIP = "__skip"
 """Beside a row where the source has such: why it is no row of data, such as ``tombstone``; it is counted as dropped."""
@@ -93,15 +99,24 @@ class Arrived:
     """What a source brought: its rows with ``_source``, ``__raw``, ``__code`` and ``__message``.
 
     They are not evaluated yet, or give the same whenever they are. ``skips`` are the reasons that ``__skip`` may hold.
+    ``parts``: the same rows in several frames, where a column differs in type between them (it is text in ``rows``):
+    each is held against a contract by its own types, so that a row's values do not depend on what came beside it.
     ``judged``: they were held against the contract already, on their way in.
     ``watermark_ms``: a state has taken them up, and has left out those that this watermark has passed.
     """
 
     rows: DataFrame
     bad_files: tuple[BadFile, ...] = ()
+    parts: tuple[DataFrame, ...] = ()
     skips: tuple[str, ...] = ()
     judged: bool = False
     watermark_ms: int | None = None
+
+
+def unite(frames: Sequence[DataFrame], bad_files: tuple[BadFile, ...] = ()) -> Arrived:
+    """Bring several frames, whose columns may differ in type, as the rows of one batch."""
+    parts = by_types(frames)
+    return Arrived(together(parts), bad_files, tuple(parts) if len(parts) > 1 else ())
 
 
 @dataclass(frozen=True)

@@ -105,6 +105,19 @@ class Checkpoint:
         """Note such files, beside those that were noted before."""
         write_text(spark, f"{self.path}/grown.json", json.dumps({**self.grown(spark), **files}))
 
+    def digests(self, spark: SparkSession) -> dict[str, str]:
+        """What files held when they were read: path to digest, for files of this machine."""
+        lines = read_lines(spark, f"{self.path}/digests") or []
+        found: dict[str, str] = {}
+        for line in lines:
+            found.update(json.loads(line))
+        return found
+
+    def has_digests(self, spark: SparkSession, batch: int, digests: dict[str, str]) -> None:
+        """Note what the files of a batch held, in a file of its own: what that costs follows the batch."""
+        if digests:
+            write_text(spark, f"{self.path}/digests/{batch:012}", json.dumps(digests))
+
     def topics(self, spark: SparkSession) -> dict[str, str]:
         """The topics that are read, each with its own id; none where they were never noted."""
         lines = read_lines(spark, f"{self.path}/topics.json")

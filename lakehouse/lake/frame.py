@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, MapType, StructType, VariantType
+from pyspark.sql.types import ArrayType, BinaryType, MapType, StructType, VariantType
 
 from lakehouse.errors import KeyMissingError
 from lakehouse.lake.types import resolved
@@ -87,6 +88,45 @@ _TIMES = {"timestampFormat": f"{_TIME}XXX", "timestampNTZFormat": _TIME}
 def as_json(value: Column) -> Column:
     """A struct, array or map as JSON with all that is in it: NULLs too, and times to the microsecond."""
     return F.to_json(value, {"ignoreNullFields": "false", **_TIMES})
+
+
+def as_text(value: Column, kind: DataType) -> Column:
+    """Write a value of any type as text, losing nothing: nested ones as JSON, bytes in Base64, else as Spark does."""
+    if isinstance(kind, ArrayType | MapType | StructType | VariantType):
+        return as_json(value)
+    return F.base64(value) if isinstance(kind, BinaryType) else value.cast("string")
+
+
+def together(frames: Sequence[DataFrame]) -> DataFrame:
+    """Unite frames by the names of their columns; one that differs in type between them becomes text in all."""
+    types: dict[str, set[str]] = {}
+    for frame in frames:
+        for field in frame.schema.fields:
+            types.setdefault(field.name.lower(), set()).add(field.dataType.simpleString())
+    mixed = {name for name, kinds in types.items() if len(kinds) > 1}
+
+    def aligned(frame: DataFrame) -> DataFrame:
+        fields = [field for field in frame.schema.fields if field.name.lower() in mixed]
+        return (
+            frame.withColumns({one.name: as_text(col(one.name), one.dataType) for one in fields}) if fields else frame
+        )
+
+    return reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), map(aligned, frames))
+
+
+def by_types(frames: Sequence[DataFrame]) -> list[DataFrame]:
+    """Unite frames where no column differs in type between them; the others stay apart."""
+    parts: list[tuple[dict[str, str], list[DataFrame]]] = []
+    for frame in frames:
+        types = {field.name.lower(): field.dataType.simpleString() for field in frame.schema.fields}
+        for seen, same in parts:
+            if all(seen.get(name, kind) == kind for name, kind in types.items()):
+                seen.update(types)
+                same.append(frame)
+                break
+        else:
+            parts.append((types, [frame]))
+    return [together(same) for _, same in parts]
 
 
 def of_json(text: Column, schema: StructType) -> tuple[Column, Column]:

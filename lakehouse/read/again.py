@@ -11,10 +11,10 @@ from pyspark.errors import AnalysisException
 from pyspark.sql import functions as F
 from pyspark.sql.types import DataType
 
-from lakehouse.lake.batch import CODE, MESSAGE, RAW, SOURCE, SOURCE_TYPE, Arrived
+from lakehouse.lake.batch import CODE, MESSAGE, RAW, SOURCE, SOURCE_TYPE, TEXT, unite
 from lakehouse.lake.frame import as_json, literal, materialise, of_json
 from lakehouse.lake.storage import FileEntry, list_files
-from lakehouse.read.files import read_files, together
+from lakehouse.read.files import read_files
 from lakehouse.read.folders import IN_ZIP
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
     from pyspark.sql.types import StructType
 
+    from lakehouse.lake.batch import Arrived
     from lakehouse.lake.checkpoint import Checkpoint
     from lakehouse.spec.files import FilesSource
 
@@ -93,11 +94,13 @@ def again(rows: DataFrame, source: FilesSource, *, folder: str, checkpoint: Chec
         FileChangedError: a file changed while it was read.
     """
     spark, now = rows.sparkSession, datetime.now(UTC)
-    kept = materialise(rows.select("record", "source.file", "source.position", "types"))
+    text = F.when(F.col("parsed").isNotNull(), F.col("record")).alias(TEXT)
+    columns = F.coalesce("parsed", "record").alias("record")
+    kept = materialise(rows.select(columns, text, "source.file", "source.position", "types"))
     of_files = kept.where("record IS NULL").groupBy("file").count().collect()
     frames = _records(kept.where("record IS NOT NULL"), run_id, now)
     if not of_files:
-        return Came(Arrived(together(frames)))
+        return Came(unite(frames))
     files = _files(spark, folder, source, sorted(row.file for row in of_files))
     read = read_files(spark, files, source, run_id=run_id, now=now)
     taken = checkpoint.files(spark)
@@ -110,7 +113,7 @@ def again(rows: DataFrame, source: FilesSource, *, folder: str, checkpoint: Chec
     if rewritten:
         checkpoint.has_grown(spark, rewritten)
     came = read.rows.count() + len(read.bad_files)
-    arrived = Arrived(together([*frames, read.rows]), read.bad_files)
+    arrived = unite([*frames, *(read.parts or [read.rows])], read.bad_files)
     return Came(arrived, tuple(files), came - sum(row["count"] for row in of_files))
 
 
@@ -150,8 +153,9 @@ def _of_kind(rows: DataFrame, kind: str, run_id: str, now: datetime) -> DataFram
     held = rows.select(
         F.when(is_same, value).alias("__row"),
         source.alias(SOURCE),
-        F.when(~is_same, F.col("record")).alias(RAW),
+        F.when(~is_same, F.coalesce(TEXT, "record")).alias(RAW),
+        F.col(TEXT),
         F.when(~is_same, CHANGED).alias(CODE),
         F.when(~is_same, "what was kept of it is not exactly what was received").alias(MESSAGE),
     )
-    return held.select("__row.*", SOURCE, RAW, CODE, MESSAGE).drop("__nothing")
+    return held.select("__row.*", SOURCE, RAW, TEXT, CODE, MESSAGE).drop("__nothing")

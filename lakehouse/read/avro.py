@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from lakehouse.errors import innermost
 from lakehouse.lake.batch import BadFile
+from lakehouse.read.header import check_header
 from lakehouse.read.layout.compare import keep
 from lakehouse.read.layout.look import look_at
-from lakehouse.read.scan import glob_escaped, is_the_files_fault
+from lakehouse.read.scan import Unreadable, glob_escaped, is_the_files_fault
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +28,11 @@ def groups(spark: SparkSession, paths: Sequence[str], source: FilesSource) -> Gr
     schemas, bad = _schemas(spark, list(layouts))
     by_schema: dict[str, list[str]] = {}
     for path, schema in schemas.items():
-        by_schema.setdefault(schema.json(), []).append(path)
+        try:
+            check_header(schema.names, source)
+            by_schema.setdefault(schema.json(), []).append(path)
+        except Unreadable as error:
+            bad.append(BadFile(path, error.code, str(error)))
 
     def scan(schema: StructType, some: Sequence[str]) -> DataFrame:
         rows = spark.read.format("avro").schema(schema).load([glob_escaped(path) for path in some])

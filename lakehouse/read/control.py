@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from lakehouse.lake.batch import BadFile
+from lakehouse.lake.batch import SOURCE, BadFile
+from lakehouse.lake.frame import together
 from lakehouse.lake.storage import LISTING, FileEntry, list_files, local, plain_path
 from lakehouse.read.folders import file_of_record, is_below, outer, placed, ready, with_columns, without
 from lakehouse.read.scan import glob_escaped
@@ -224,19 +225,26 @@ def to_read(
 
 
 def as_told(
-    rows: DataFrame, files: Sequence[FileEntry], bad: Sequence[BadFile], source: FilesSource, held: Controlled
-) -> tuple[DataFrame, tuple[BadFile, ...]]:
+    parts: Sequence[DataFrame],
+    files: Sequence[FileEntry],
+    bad: Sequence[BadFile],
+    source: FilesSource,
+    held: Controlled,
+) -> tuple[list[DataFrame], tuple[BadFile, ...]]:
     """The rows of the files with what their places tell, but for files that are not as was said; and all bad files."""
-    rows, strange = with_columns(rows, files, source)
+    found = [with_columns(rows, files, source) for rows in parts]
+    # a zip may hold files of several formats
+    strange = tuple({file.file: file for _, some in found for file in some}.values())
+    kept = [without(rows, strange) for rows, _ in found]
     unread = {outer(file.file) for file in (*bad, *strange)}
     short = (
         *_uncounted(bad, held.says),
-        *_miscounted(rows, [file.path for file in files if file.path not in unread], held.says),
+        *_miscounted(kept, [file.path for file in files if file.path not in unread], held.says),
     )
     # of a zip that is put aside as a whole no member is told as well
     whole = {file.file for file in short}
     bad = tuple(file for file in bad if outer(file.file) not in whole)
-    return without(rows, short), (*bad, *strange, *short)
+    return [without(rows, short) for rows in kept], (*bad, *strange, *short)
 
 
 def _uncounted(bad: Sequence[BadFile], says: Mapping[str, Control]) -> Iterator[BadFile]:
@@ -278,11 +286,12 @@ def _digest(spark: SparkSession, path: str, name: str) -> str:
     return str(found[0].digest) if found else ""
 
 
-def _miscounted(rows: DataFrame, read: Sequence[str], says: Mapping[str, Control]) -> tuple[BadFile, ...]:
+def _miscounted(parts: Sequence[DataFrame], read: Sequence[str], says: Mapping[str, Control]) -> tuple[BadFile, ...]:
     """Those of the files that were read which have another number of records than their control file says."""
     wanted = {path: says[path].records for path in read if path in says and says[path].records is not None}
     if not wanted:
         return ()
+    rows = together([part.select(SOURCE) for part in parts])
     counts = rows.groupBy(file_of_record().alias("file")).agg(F.count("*").alias("records")).collect()
     found = {plain_path(row.file, encoded=False): row.records for row in counts}
     return tuple(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-import re
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
@@ -13,26 +12,32 @@ from typing import IO, TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from lakehouse.lake.batch import CODE, MESSAGE, RAW, SOURCE, BadFile
-from lakehouse.lake.frame import as_json, col, materialise, quoted
+from lakehouse.lake.batch import BYTES, CODE, MESSAGE, RAW, SOURCE, TEXT, BadFile
+from lakehouse.lake.frame import as_json, col, materialise, quoted, together
 from lakehouse.lake.storage import local, plain_path
+from lakehouse.read.csv_breaks import LINE_BREAK, ODD, OWN, UNCLOSED, drop_returns, find_swallowed, look_for_signs
+from lakehouse.read.header import check_header
 from lakehouse.read.packed import BROKEN, opened
 from lakehouse.read.scan import (
     BLOCK,
+    ENCODING,
     ORDINAL,
     URI,
+    Unreadable,
     array_of,
+    decode,
     glob_escaped,
     holds,
     is_the_files_fault,
     message_of,
     place,
+    wrong_byte,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pyspark.sql import Column, DataFrame, SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
     from lakehouse.read.scan import Groups
     from lakehouse.spec.files import CsvOptions, FilesSource
@@ -47,7 +52,8 @@ _NOBODYS = "\ue0fe"
 
 _MESSAGES = {
     "FIELD_COUNT": "the record has another number of fields than the header",
-    "UNCLOSED_QUOTE": "a quote in it is not closed where its field ends",
+    UNCLOSED: "a quote in it is not closed where its field ends",
+    LINE_BREAK: "it holds a line break of another kind than the header's, in no quotes: one kind ends records",
 }
 
 
@@ -82,9 +88,14 @@ def headers(
         try:
             head = first_lines.get(path, "") if path in far else _head(path, source.csv)
             header = _header(head, source.csv, () if source.csv.header else source.headerless)
+            if source.csv.header:
+                check_header(header.names, source)
             by_header.setdefault(header, []).append(path)
-        except UnicodeDecodeError:
-            bad.append(BadFile(path, "FILE_ENCODING", "the file is not UTF-8"))
+        except Unreadable as error:
+            bad.append(BadFile(path, error.code, str(error)))
+        except UnicodeDecodeError as error:
+            at = f"byte {error.start + 1:,}, 0x{error.object[error.start]:02X}"
+            bad.append(BadFile(path, "FILE_ENCODING", f"the header is not UTF-8: {at}"))
         except BROKEN as error:
             bad.append(BadFile(path, "FILE_UNREADABLE", f"no header can be read: {error}"))
         except (ValueError, csv.Error) as error:
@@ -204,10 +215,18 @@ def _parsing(names: Sequence[str], options: CsvOptions) -> tuple[str, dict[str, 
         "mode": "PERMISSIVE",
         "columnNameOfCorruptRecord": RAW,
         "sep": options.plain_delimiter,
+        # left to itself, Spark takes NUL for it where the quote escapes itself, and loses one before a quote
+        "charToEscapeQuoteEscaping": options.escape if options.quote and options.escape != options.quote else _NOBODYS,
+        **_empty(options),
         # Spark takes the character NUL for a quote where it is told of none
         "quote": options.quote or _NOBODYS,
         "escape": options.escape if options.quote else _NOBODYS,
     }
+
+
+def _empty(options: CsvOptions) -> dict[str, str]:
+    """What a quoted field with nothing in it is; an empty one without quotes is always NULL."""
+    return {} if options.empty_value is None else {"nullValue": _NOBODYS, "emptyValue": options.empty_value}
 
 
 def _text_of(spark: SparkSession, options: CsvOptions, paths: Sequence[str]) -> DataFrame:
@@ -220,8 +239,8 @@ def _text_of(spark: SparkSession, options: CsvOptions, paths: Sequence[str]) -> 
 
 def _by_line(spark: SparkSession, header: Header, options: CsvOptions, paths: Sequence[str]) -> DataFrame:
     """Each line is a record, so that Spark can split a file over its tasks."""
-    lines = _text_of(spark, options, paths)
-    lines = materialise(lines.select(F.regexp_replace("value", "^\ufeff", "").alias("__line"), *place()))
+    lines = decode(_text_of(spark, options, paths).select("value", *place()))
+    lines = materialise(lines.withColumn(TEXT, F.regexp_replace("value", "^\ufeff", "")).drop("value"))
     place_in_file = F.struct(BLOCK, ORDINAL)
     records = lines
     if options.header:
@@ -233,21 +252,38 @@ def _by_line(spark: SparkSession, header: Header, options: CsvOptions, paths: Se
         # what breaks a line is within a value now
         parsing["lineSep"] = _NOBODYS
     end = options.plain_delimiter + _UNIT
-    records = records.withColumn("__parsed", F.from_csv(F.concat("__line", F.lit(end)), schema, parsing))
+    parsed = F.from_csv(F.concat(TEXT, F.lit(end)), schema, parsing)
+    beside = (TEXT, BYTES, MESSAGE, URI, BLOCK, ORDINAL)
+    records = records.select(parsed.alias("__parsed"), F.col(RAW).alias("__no_text"), F.col(CODE).alias(OWN), *beside)
     broken = F.col(f"__parsed.{RAW}").isNotNull()
-    records = records.select("__line", broken.alias("__broken"), "__parsed.*", URI, BLOCK, ORDINAL)
-    unclosed = F.concat_ws("", array_of(header.names)).endswith(end)
-    rows = records.withColumns(
-        {
-            RAW: F.when(F.col("__broken"), F.col("__line")),
-            "__unclosed": F.when(F.col("__broken") & unclosed, F.col("__line")),
-        }
-    )
-    return materialise(_judged(rows, header))
+    records = records.select("__no_text", OWN, broken.alias("__broken"), "__parsed.*", *beside)
+    unclosed = F.col("__broken") & F.concat_ws("", array_of(header.names)).endswith(end)
+    faults = {
+        RAW: F.coalesce("__no_text", F.when(F.col("__broken"), F.col(TEXT))),
+        OWN: F.coalesce(OWN, F.when(unclosed, UNCLOSED)),
+    }
+    return materialise(_judged(records.withColumns(faults), header))
 
 
 def _multiline(spark: SparkSession, header: Header, options: CsvOptions, paths: Sequence[str]) -> DataFrame:
     """A quoted field may hold line breaks, so one task reads a file from front to back."""
+    rows = materialise(_parsed(spark, header, options, paths))
+    if wrong := _not_utf8(rows):
+        rest = [path for path in paths if path not in wrong]
+        parts = [_parsed(spark, header, options, rest)] if rest else []
+        rows = materialise(together([*parts, _by_bytes(spark, header, options, wrong)]))
+    rows = drop_returns(rows, header, options)
+    return _judged(find_swallowed(rows, header, options), header)
+
+
+def _parsed(
+    spark: SparkSession,
+    header: Header,
+    options: CsvOptions,
+    paths: Sequence[str],
+    encoding: str = "",
+) -> DataFrame:
+    """The records as Spark parses them: where two characters break a line, the first is left at the end."""
     schema, parsing = _parsing(header.names, options)
     reader = spark.read.schema(schema).options(header=str(options.header), multiLine="true", **parsing)
     if options.comment:
@@ -255,80 +291,85 @@ def _multiline(spark: SparkSession, header: Header, options: CsvOptions, paths: 
     if header.line_break:
         # left to itself, Spark goes by the first line break of a file, and loses its way where another kind follows
         reader = reader.option("lineSep", header.line_break)
+    if encoding:
+        separator = options.plain_delimiter.encode().decode(encoding)
+        reader = reader.options(encoding=encoding, sep=separator)
     rows = reader.csv([glob_escaped(path) for path in paths])
-    first, last = col(header.names[0]), col(header.names[-1])
-    # of a line break \r\n the \r is left at the end; a line of nothing else is blank
+    first = col(header.names[0])
+    # a line of nothing else is blank
     blank = first.rlike(r"^[\r\n]+\z" if options.line_separator else r"^\r\z")
     filled = holds(array_of(header.names[1:]), lambda value: value.isNotNull()) if header.names[1:] else F.lit(False)
     rows = rows.where(filled | ~F.coalesce(blank, F.lit(False))).select("*", *place())
-    if not options.line_separator:
-        rows = rows.withColumns({name: F.regexp_replace(col(name), r"\r\z", "") for name in (header.names[-1], RAW)})
-        rows = rows.withColumn(header.names[-1], F.when(last != "", last))
-    return _judged(_swallowing(spark, materialise(rows), header, options), header)
+    no_text = F.lit(None).cast("string")
+    # in one text, as a look at each of thousands of columns takes long to compile
+    text = F.expr(f"concat_ws('{_UNIT}', {', '.join(map(quoted, header.names))})")
+    signs = look_for_signs(text, header, options)
+    return rows.withColumns({OWN: no_text, MESSAGE: no_text, **signs})
 
 
-def _swallowing(spark: SparkSession, rows: DataFrame, header: Header, options: CsvOptions) -> DataFrame:
-    """The rows, with those that took the records after them for their own by a quote that is not closed.
+def _not_utf8(rows: DataFrame) -> list[str]:
+    """The files that hold bytes which are no UTF-8.
 
-    Such a value holds a line break and either begins with the quote or is in the last record. Only these are looked
-    for in the file's text: a good one stands there between two quotes.
+    Spark decodes a broken byte as U+FFFD without a word. A value that holds one is a suspicion; the file's own bytes
+    decide, since the character may stand in it rightly.
     """
-    if not options.quote:
-        return rows.withColumn("__unclosed", F.lit(None).cast("string"))
-    ends = re.escape(options.line_separator) if options.line_separator else r"[\r\n]"
+    found = rows.where(ODD).select(URI).distinct().collect()
+    paths = sorted(plain_path(row[URI], encoded=True) for row in found)
+    if not paths:
+        return []
+    lines = rows.sparkSession.read.text([glob_escaped(path) for path in paths])
+    broken = lines.where(~F.is_valid_utf8("value")).select(F.col("_metadata.file_path").alias(URI)).distinct()
+    return sorted(plain_path(row[URI], encoded=True) for row in broken.collect())
 
-    def breaks(value: Column) -> Column:
-        return value.rlike(ends)
 
-    def begins(value: Column) -> Column:
-        return breaks(value) & value.startswith(options.quote)
+def _by_bytes(spark: SparkSession, header: Header, options: CsvOptions, paths: Sequence[str]) -> DataFrame:
+    """The records of files of which some are not UTF-8: read byte by byte, so that only those are set apart.
 
-    values = array_of(header.names)
-    last = rows.groupBy(URI).agg(
-        F.max(ORDINAL).alias("__last"),
-        F.max_by(holds(values, breaks), ORDINAL).alias("__ends"),
-        F.max(holds(values, begins)).alias("__begins"),
+    Of such a record the values that are no text are kept in Base64, as binary values are.
+
+    Raises:
+        Unreadable: what stands between fields or around them is no single byte, so that the parser would not see it.
+    """
+    if not f"{options.quote}{options.escape}{options.comment or ''}".isascii():
+        message = "it is not UTF-8, and its quote, escape or comment is no character of ASCII"
+        raise Unreadable(message, "FILE_ENCODING")
+    rows = _parsed(spark, header, options, paths, "ISO-8859-1")
+    names = (*header.names, RAW)
+    # a text of Spark's holds any bytes
+    texts = rows.withColumns({name: F.encode(col(name), "ISO-8859-1").cast("string") for name in names})
+    is_text = {name: F.coalesce(F.is_valid_utf8(col(name)), F.lit(True)) for name in names}
+    wrong = F.coalesce(*[F.when(~is_text[name], F.lit(name)) for name in names])
+    shown = as_json(
+        F.struct(
+            *[
+                F.when(is_text[name], col(name)).otherwise(F.base64(col(name).cast("binary"))).alias(name)
+                for name in header.names
+            ]
+        )
     )
-    suspects = [row[URI] for row in last.where("__ends OR __begins").select(URI).collect()]
-    if not suspects:
-        return rows.withColumn("__unclosed", F.lit(None).cast("string"))
-    paths = [glob_escaped(plain_path(uri, encoded=True)) for uri in suspects]
-    texts = spark.read.text(paths, wholetext=True)
-    texts = texts.select(_unescaped(F.col("value"), options).alias("__text"), F.col("_metadata.file_path").alias(URI))
-    joined = rows.join(last, URI, "left").join(texts, URI, "left")
-    is_last = F.col(ORDINAL) == F.col("__last")
-    quote = F.lit(options.quote)
-
-    def lost(value: Column) -> Column:
-        stands = F.col("__text").contains(F.concat(quote, _written(value, options), quote))
-        return (begins(value) | (breaks(value) & is_last)) & ~stands
-
-    shown = as_json(F.expr(f"struct({', '.join(map(quoted, header.names))})"))
-    joined = joined.withColumn("__unclosed", F.when(holds(values, lost), shown))
-    return materialise(joined.drop("__last", "__ends", "__begins", "__text"))
-
-
-def _written(value: Column, options: CsvOptions) -> Column:
-    """A value as it stands between quotes, in a text that went through ``_unescaped``."""
-    return F.replace(_unescaped(value, options), F.lit(options.quote), F.lit(_twice(options)))
-
-
-def _twice(options: CsvOptions) -> str:
-    return options.quote * 2 if options.escape == options.quote else options.quote
-
-
-def _unescaped(text: Column, options: CsvOptions) -> Column:
-    """A text in which neither the kind of its line breaks nor needless escapes make a difference."""
-    text = F.replace(text, F.lit("\r\n"), F.lit("\n"))
-    return text if options.escape == options.quote else F.replace(text, F.lit(options.escape), F.lit(""))
+    where = F.coalesce(F.nullif(wrong, F.lit(RAW)), F.lit("the record"))
+    first = F.coalesce(*[F.when(~is_text[name], col(name)) for name in names])
+    why = F.concat(where, F.lit(": "), wrong_byte(first))
+    told = texts.withColumns(
+        {
+            OWN: F.when(wrong.isNotNull(), ENCODING),
+            MESSAGE: F.when(wrong.isNotNull(), why),
+            BYTES: F.when(~is_text[RAW], col(RAW).cast("binary")),
+            "__shown": F.when(wrong.isNotNull(), F.coalesce(F.make_valid_utf8(RAW), shown)),
+        }
+    )
+    # the mark of the file's beginning is no part of a value
+    cleared = {name: F.when(F.col(OWN).isNull(), F.ltrim(col(name), F.lit("\ufeff"))) for name in header.names[:1]}
+    cleared |= {name: F.when(F.col(OWN).isNull(), col(name)) for name in header.names[1:]}
+    return told.withColumns({**cleared, RAW: F.coalesce("__shown", RAW)}).drop("__shown")
 
 
 def _judged(rows: DataFrame, header: Header) -> DataFrame:
     """The rows with what is wrong with each."""
-    code = F.when(F.col("__unclosed").isNotNull(), "UNCLOSED_QUOTE").when(F.col(RAW).isNotNull(), "FIELD_COUNT")
-    message = message_of(code, _MESSAGES)
-    wrong = rows.withColumns({RAW: F.coalesce(RAW, "__unclosed"), CODE: code, MESSAGE: message})
-    return wrong.selectExpr(*map(quoted, header.names), RAW, CODE, MESSAGE, URI, BLOCK, ORDINAL)
+    code = F.coalesce(OWN, F.when(F.col(RAW).isNotNull(), "FIELD_COUNT"))
+    wrong = rows.withColumns({CODE: code, MESSAGE: F.coalesce(MESSAGE, message_of(code, _MESSAGES))})
+    beside = [name for name in (TEXT, BYTES) if name in rows.columns]
+    return wrong.selectExpr(*map(quoted, header.names), RAW, CODE, MESSAGE, *beside, URI, BLOCK, ORDINAL)
 
 
 def columns(spark: SparkSession, paths: Sequence[str], source: FilesSource) -> dict[str, str]:

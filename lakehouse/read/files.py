@@ -7,13 +7,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial, reduce
 from itertools import groupby
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 from urllib.parse import quote
 
 from pyspark.sql import functions as F
-from pyspark.sql.types import StringType
 
 from lakehouse.errors import (
     FileChangedError,
@@ -23,23 +22,36 @@ from lakehouse.errors import (
     first_line,
     innermost,
 )
-from lakehouse.lake.batch import CODE, MESSAGE, RAW, SOURCE, SOURCE_TYPE, Arrived, BadFile
-from lakehouse.lake.frame import col, small_frame
-from lakehouse.lake.storage import LISTING, FileEntry, check_access, entries, list_files, listing, local, plain_path
+from lakehouse.lake.batch import CODE, MESSAGE, RAW, SOURCE, SOURCE_TYPE, BadFile, unite
+from lakehouse.lake.frame import by_types, small_frame, together
+from lakehouse.lake.storage import (
+    LISTING,
+    FileEntry,
+    check_access,
+    digest,
+    entries,
+    list_files,
+    listing,
+    local,
+    plain_path,
+)
 from lakehouse.read import avro, csv, fixed_width, json, text
 from lakehouse.read.columnar import Columnar
 from lakehouse.read.control import Controlled, as_told, came_late, controlled, data_files, to_read, waiting
 from lakehouse.read.feed import Behind, Due, Taken
 from lakehouse.read.folders import is_below, ready, ready_pattern
+from lakehouse.read.header import CODE as HEADER
+from lakehouse.read.header import lacking
 from lakehouse.read.plain import TEXTS, Scratch, pieces
-from lakehouse.read.scan import BLOCK, ORDINAL, URI, Unreadable, array_of, glob_escaped, holds, is_the_files_fault
+from lakehouse.read.scan import BLOCK, ENCODING, ORDINAL, URI, Unreadable, glob_escaped, is_the_files_fault, wrong_byte
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from pyspark.sql import DataFrame, SparkSession
 
     from lakehouse.errors import LakehouseError
+    from lakehouse.lake.batch import Arrived
     from lakehouse.lake.checkpoint import Checkpoint
     from lakehouse.read.feed import Span
     from lakehouse.read.scan import Groups, Scan
@@ -105,10 +117,10 @@ class FilesFeed:
             SourceEmptyError: it is empty, and has been all along.
             FileChangedError: a file was rewritten under its name after it was read.
         """
-        self._new(spark, checkpoint)
+        self._new(spark, checkpoint, noting=True)
         return False
 
-    def _new(self, spark: SparkSession, checkpoint: Checkpoint) -> list[FileEntry]:
+    def _new(self, spark: SparkSession, checkpoint: Checkpoint, *, noting: bool = False) -> list[FileEntry]:
         place = local(self.folder)
         if place is not None and not place.is_dir():
             message = f"no folder {self.folder}"
@@ -126,12 +138,49 @@ class FilesFeed:
         changed = [file.path for file in found if read.get(file.path, file.modified_ms) != file.modified_ms]
         if self.source.control and self.source.on_changed == "fail":
             changed += came_late(data_files(spark, self.folder, self.source), read, noted, self.source)
+        changed = self._rewritten(spark, checkpoint, changed, noting=noting)
         if changed and self.source.on_changed == "fail":
             message = f"{len(changed)} files were rewritten after they were read, first {changed[0]}"
-            raise FileChangedError(message, hint="deliver what is new under a new name, or say on_changed: ignore")
+            hint = "deliver what is new under a new name; to leave one as it was read, name it in accept_changed"
+            raise FileChangedError(message, hint=hint)
         marker = self.source.ready_by
         whole = ready(self.folder, marker) if marker else None
         return [file for file in found if file.path not in taken and (whole is None or is_below(file.path, whole))]
+
+    def _rewritten(
+        self, spark: SparkSession, checkpoint: Checkpoint, changed: Sequence[str], *, noting: bool
+    ) -> list[str]:
+        """Those of the files of another time that hold something else than what was read, and were not accepted.
+
+        One that was touched is noted with its new time, so that it is looked at once.
+        """
+        rest = [path for path in changed if not self._is_accepted(path)]
+        digests = checkpoint.digests(spark) if rest and self.source.on_changed == "fail" else {}
+        same = {path for path in rest if path in digests and digest(path) == digests[path]}
+        if same and noting:
+            times = {path: Path(plain_path(path, encoded=False)).stat().st_mtime_ns // 1_000_000 for path in same}
+            checkpoint.has_grown(spark, times)
+        return [path for path in rest if path not in same]
+
+    def _is_accepted(self, path: str) -> bool:
+        names = (PurePosixPath(path).name, path.removeprefix(f"{self.folder}/"))
+        return any(name in self.source.accept_changed for name in names)
+
+    def _read(
+        self,
+        spark: SparkSession,
+        checkpoint: Checkpoint,
+        number: int,
+        *,
+        files: Sequence[FileEntry],
+        arrive: Callable[[], Arrived],
+    ) -> Arrived:
+        """Read the files of a batch, and note what they hold, so that one that is only touched later is known."""
+        arrived = arrive()
+        if self.source.on_changed == "fail":
+            found = {file.path: digest(file.path) for file in files if file.bytes > 0}
+            checkpoint.has_digests(spark, number, {path: one for path, one in found.items() if one})
+        return arrived
 
     def stream(self, spark: SparkSession, run_id: str) -> DataFrame:
         """The files that arrive, as a stream of ``path, modified_ms, bytes``; their content is not read here."""
@@ -164,7 +213,7 @@ class FilesFeed:
             path: 0 if (place := local(path)) is None or place.exists() else -1 for path in taken.keys() - known.keys()
         }
         files = sorted([*found, *(FileEntry(path, taken[path], length) for path, length in lost.items())])
-        inputs, held = {"files": _as_noted(files)}, _NOTHING_SAID
+        listed, inputs, held = files, {"files": _as_noted(files)}, _NOTHING_SAID
         if self.source.control:
             earlier = checkpoint.files(spark).keys() - announced.keys()
             held = controlled(spark, self.folder, files, self.source, earlier=earlier)
@@ -177,7 +226,9 @@ class FilesFeed:
             # Spark takes files in the order of their times
             lies = "behind" if min(announced.values()) >= span.bounds_ms[1] else "before"
         arrive = partial(read_files, spark, files, self.source, run_id=run_id, now=now, held=held)
-        return Taken(inputs, arrive, lies=lies)
+        return Taken(
+            inputs, partial(self._read, spark, checkpoint, number, files=[*listed, *files], arrive=arrive), lies=lies
+        )
 
     def due(self, spark: SparkSession, checkpoint: Checkpoint) -> Due:
         """The new files, and what their headers, footers and first lines name."""
@@ -254,16 +305,16 @@ def read_files(
             groups, broken = _FORMATS[form].groups(spark, [piece.path for piece in same], source)
             one = _Read(bad=tuple(broken))
             for paths, scan in groups:
-                one += _readable(paths, scan, is_text=form in TEXTS)
+                one += _readable(paths, scan, partial(_wrong, form, source))
             read += replace(one, bad=tuple(replace(file, file=names[file.file]) for file in one.bad))
-        rows = _with_source(spark, read, names, run_id, now)
+        parts = _with_source(spark, read, names, run_id, now)
     _unchanged(file for file in wanted if file.bytes >= 0)
-    rows, bad = as_told(rows, wanted, read.bad, source, held)
+    parts, bad = as_told(parts, wanted, read.bad, source, held)
     if bad and source.on_unreadable == "fail":
         listed = "\n  ".join(f"{file.file}: {file.code}: {file.message}" for file in bad)
         message = f"{len(bad)} of {len(files)} files cannot be read:\n  {listed}"
         raise FileUnreadableError(message, hint="mend or remove them, or say on_unreadable: quarantine")
-    return Arrived(rows, bad)
+    return unite(parts, bad)
 
 
 def _as_noted(files: Sequence[FileEntry]) -> list[list[Any]]:
@@ -271,14 +322,14 @@ def _as_noted(files: Sequence[FileEntry]) -> list[list[Any]]:
     return [[file.path, file.modified_ms, file.bytes] for file in files]
 
 
-def _readable(paths: Sequence[str], scan: Scan, *, is_text: bool) -> _Read:
+def _readable(paths: Sequence[str], scan: Scan, find_wrong: Callable[[DataFrame], dict[str, BadFile]]) -> _Read:
     """Evaluate the scan of the files; where it fails, part them until the broken ones stand alone.
 
     The error most often names the file. So b broken files among n cost some 2·b further scans, and only then.
     """
     try:
         frame = scan(paths)
-        wrong = _wrong_encoding(frame) if is_text else set()
+        wrong = find_wrong(frame)
     except Exception as error:
         if "FILE_NOT_EXIST" in str(error):
             message = f"a file vanished while it was read: {first_line(error)}"
@@ -292,13 +343,22 @@ def _readable(paths: Sequence[str], scan: Scan, *, is_text: bool) -> _Read:
         named = error.file if isinstance(error, Unreadable) and error.file else _named(str(error), paths)
         rest = [path for path in paths if path != named]
         parts = [part for part in ([named] if named else [], rest[: len(rest) // 2], rest[len(rest) // 2 :]) if part]
-        return reduce(lambda one, part: one + _readable(part, scan, is_text=is_text), parts, _Read())
+        return reduce(lambda one, part: one + _readable(part, scan, find_wrong), parts, _Read())
     if not wrong:
         return _Read(frames=(frame,))
     # read again without them: what a broken file names is no column of the others
     good = [path for path in paths if path not in wrong]
-    bad = _Read(bad=tuple(BadFile(path, "FILE_ENCODING", "the file is not UTF-8") for path in sorted(wrong)))
-    return bad + _readable(good, scan, is_text=is_text) if good else bad
+    bad = _Read(bad=tuple(wrong[path] for path in sorted(wrong)))
+    return bad + _readable(good, scan, find_wrong) if good else bad
+
+
+def _wrong(form: FileFormat, source: FilesSource, frame: DataFrame) -> dict[str, BadFile]:
+    """Those of the files that were scanned which are wrong as a whole."""
+    if form in ("parquet", "orc"):
+        return {path: BadFile(path, HEADER, why) for path, why in lacking(frame, form, source).items()}
+    if form not in TEXTS:
+        return {}
+    return {path: BadFile(path, "FILE_ENCODING", why) for path, why in _wrong_encoding(frame).items()}
 
 
 def _named(error: str, paths: Sequence[str]) -> str | None:
@@ -323,34 +383,52 @@ def _unchanged(files: Iterable[FileEntry]) -> None:
             raise FileChangedError(message, hint="write files under another name, then rename them into the folder")
 
 
-def _wrong_encoding(frame: DataFrame) -> set[str]:
-    """Files that are not UTF-8.
+def _wrong_encoding(frame: DataFrame) -> dict[str, str]:
+    """Files that are not UTF-8 as a whole, and why: more than half of their records are not, or a name of a column.
 
-    Spark decodes a broken byte as U+FFFD without a word. A value or name that holds one is a suspicion; the file's own
-    bytes decide, since the character may stand in it rightly.
+    A record that is not UTF-8 is a matter of its own: what else can be read is what it says, as all encodings that come
+    into question write ASCII in the same way.
     """
-    texts = [
-        field.name for field in frame.schema.fields if isinstance(field.dataType, StringType) and field.name != URI
-    ]
-    named = any("\ufffd" in name for name in texts)
-    # of some formats the broken byte is still there
-    suspicious = holds(array_of(texts), lambda text: text.contains("\ufffd") | ~F.is_valid_utf8(text))
-    found = frame.where(suspicious | F.lit(named)).select(URI).distinct()
-    paths = sorted(plain_path(row[URI], encoded=True) for row in found.collect())
+    if any("\ufffd" in name for name in frame.columns):
+        return _not_utf8(frame)
+    if CODE not in frame.columns:
+        return {}
+    wrong = F.coalesce(F.col(CODE) == ENCODING, F.lit(False))
+    if not frame.where(wrong).limit(1).count():
+        return {}
+    counts = frame.groupBy(URI).agg(
+        F.count("*").alias("records"),
+        F.count_if(wrong).alias("wrong"),
+        F.min(F.when(wrong, F.struct(BLOCK, ORDINAL, MESSAGE)))[MESSAGE].alias("first"),
+    )
+    return {
+        plain_path(
+            row[URI], encoded=True
+        ): f"{row.wrong:,} of {row.records:,} records are not UTF-8, the first: {row.first}"
+        for row in counts.where("wrong * 2 > records").collect()
+    }
+
+
+def _not_utf8(frame: DataFrame) -> dict[str, str]:
+    """The files of a frame that hold a byte which is not UTF-8."""
+    paths = [plain_path(row[URI], encoded=True) for row in frame.select(URI).distinct().collect()]
     if not paths:
-        return set()
-    lines = frame.sparkSession.read.text([glob_escaped(path) for path in paths])
-    broken = lines.where(~F.is_valid_utf8("value")).select(F.col("_metadata.file_path").alias(URI)).distinct()
-    return {plain_path(row[URI], encoded=True) for row in broken.collect()}
+        return {}
+    lines = frame.sparkSession.read.text([glob_escaped(path) for path in sorted(paths)])
+    found = lines.where(~F.is_valid_utf8("value")).groupBy(F.col("_metadata.file_path").alias(URI))
+    firsts = found.agg(F.first(wrong_byte(F.col("value"))).alias("why")).collect()
+    return {plain_path(row[URI], encoded=True): f"in a line of it {row.why}" for row in firsts}
 
 
-def _with_source(spark: SparkSession, read: _Read, names: Mapping[str, str], run_id: str, now: datetime) -> DataFrame:
-    """The rows of all readable files in one frame, with ``_source``."""
+def _with_source(
+    spark: SparkSession, read: _Read, names: Mapping[str, str], run_id: str, now: datetime
+) -> list[DataFrame]:
+    """The rows of all readable files, with ``_source``; apart where a column differs in type between them."""
     if not read.frames:
-        return small_frame(spark, [], {SOURCE: SOURCE_TYPE, RAW: "string", CODE: "string", MESSAGE: "string"})
-    rows = together(read.frames)
+        return [small_frame(spark, [], {SOURCE: SOURCE_TYPE, RAW: "string", CODE: "string", MESSAGE: "string"})]
     blocks = (
-        rows.groupBy(URI, BLOCK)
+        together([frame.select(URI, BLOCK, ORDINAL) for frame in read.frames])
+        .groupBy(URI, BLOCK)
         .agg(F.count("*").alias("count"), F.min(ORDINAL).alias("first"))
         .orderBy(URI, BLOCK)
         .collect()
@@ -371,24 +449,9 @@ def _with_source(spark: SparkSession, read: _Read, names: Mapping[str, str], run
         F.lit(now).cast("timestamp").alias("ingested_at"),
         F.lit(run_id).alias("run_id"),
     )
-    return (
+    return [
         rows.join(F.broadcast(bases), [URI, BLOCK])
         .withColumn(SOURCE, source)
         .drop(URI, BLOCK, ORDINAL, "__file", "__base")
-    )
-
-
-def together(frames: Sequence[DataFrame]) -> DataFrame:
-    """All frames, matched by name; a column that differs in type between them becomes text in all."""
-    types: dict[str, set[str]] = {}
-    for frame in frames:
-        for field in frame.schema.fields:
-            types.setdefault(field.name.lower(), set()).add(field.dataType.simpleString())
-    mixed = {name for name, kinds in types.items() if len(kinds) > 1}
-    aligned = [
-        frame.withColumns({name: col(name).cast("string") for name in frame.columns if name.lower() in mixed})
-        if mixed
-        else frame
-        for frame in frames
+        for rows in by_types(read.frames)
     ]
-    return reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), aligned)

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from lakehouse.lake.batch import CODE, MESSAGE, RAW
+from lakehouse.lake.batch import BYTES, CODE, MESSAGE, RAW, TEXT
 from lakehouse.lake.frame import materialise
-from lakehouse.read.scan import glob_escaped, place
+from lakehouse.read.scan import BLOCK, ORDINAL, URI, decode, glob_escaped, place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,7 @@ def groups(spark: SparkSession, paths: Sequence[str], source: FilesSource) -> Gr
 
     def scan(some: Sequence[str]) -> DataFrame:
         lines = spark.read.text([glob_escaped(path) for path in some]).where(F.col("value") != "")
-        return materialise(_cut(lines, options))
+        return materialise(_cut(decode(lines.select("value", *place())), options))
 
     return [(paths, scan)], []
 
@@ -51,8 +51,9 @@ def _cut(lines: DataFrame, options: FixedWidthOptions) -> DataFrame:
     told = F.format_string(f"the line has %d characters, and not {wanted}", F.char_length("value"))
     return lines.select(
         *cuts,
-        F.when(~good, F.col("value")).alias(RAW),
-        F.when(~good, "LINE_LENGTH").alias(CODE),
-        F.when(~good, told).alias(MESSAGE),
-        *place(),
+        F.coalesce(RAW, F.when(~good, F.col("value"))).alias(RAW),
+        F.coalesce(CODE, F.when(~good, "LINE_LENGTH")).alias(CODE),
+        F.coalesce(MESSAGE, F.when(~good, told)).alias(MESSAGE),
+        F.col("value").alias(TEXT),
+        *map(F.col, (BYTES, URI, BLOCK, ORDINAL)),
     )

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from lakehouse.lake.batch import CODE, MESSAGE, RAW, SOURCE
+from lakehouse.lake.batch import BYTES, CODE, MESSAGE, RAW, SOURCE, TEXT
 from lakehouse.lake.frame import materialise, quoted
-from lakehouse.read.scan import BLOCK, ORDINAL, URI, glob_escaped, is_the_files_fault, message_of, place
+from lakehouse.read.scan import BLOCK, ORDINAL, URI, decode, glob_escaped, is_the_files_fault, message_of, place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,17 +52,20 @@ def groups(spark: SparkSession, paths: Sequence[str], source: FilesSource) -> Gr
 
     def scan(some: Sequence[str]) -> DataFrame:
         lines = spark.read.text([glob_escaped(path) for path in some]).where(F.col("value").rlike(r"\S"))
-        lines = materialise(lines.select(F.regexp_replace("value", "^\ufeff", "").alias(RAW), *place()))
+        # what is no text is NULL to the parser, and comes through by what stands beside it
+        lines = decode(lines.select(F.col("value").alias(TEXT), *place()), TEXT)
+        lines = materialise(lines.withColumn(TEXT, F.regexp_replace(TEXT, "^\ufeff", "")))
         return materialise(_parsed(lines))
 
     return [(paths, scan)], []
 
 
 def _parsed(lines: DataFrame) -> DataFrame:
-    keys = F.json_object_keys(RAW)
+    keys = F.json_object_keys(TEXT)
     lowered = F.transform(keys, F.lower)
     code = (
-        F.when(~_is_one_object(), "MALFORMED_JSON")
+        F.when(F.col(CODE).isNotNull(), F.col(CODE))
+        .when(~_is_one_object(), "MALFORMED_JSON")
         .when(_has_half_a_character(), "LONE_SURROGATE")
         .when(F.size(F.array_distinct(lowered)) < F.size(lowered), "DUPLICATE_JSON_KEY")
         .when(F.exists(lowered, lambda key: key.startswith("__") | key.isin("", SOURCE)), "RESERVED_NAME")
@@ -72,8 +75,9 @@ def _parsed(lines: DataFrame) -> DataFrame:
     spellings: dict[str, list[str]] = {}
     for name in sorted(row.key for row in found):
         spellings.setdefault(name.lower(), []).append(name)
-    raw = F.when(F.col(CODE).isNotNull(), F.col(RAW)).alias(RAW)
-    kept = [raw, F.col(CODE), message_of(F.col(CODE), _MESSAGES).alias(MESSAGE), *map(F.col, (URI, BLOCK, ORDINAL))]
+    raw = F.when(F.col(CODE).isNotNull(), F.coalesce(RAW, TEXT)).alias(RAW)
+    message = F.coalesce(MESSAGE, message_of(F.col(CODE), _MESSAGES)).alias(MESSAGE)
+    kept = [raw, F.col(CODE), message, *map(F.col, (TEXT, BYTES, URI, BLOCK, ORDINAL))]
     # names that differ by case cannot be fields of one struct, so the second spelling of each has a struct of its own
     values: dict[str, list[str]] = {}
     parsed = checked
@@ -102,23 +106,23 @@ def _is_one_object() -> Column:
     Spark's parser stops after the first value, whatever follows it: ``{"id": 1} {"id": 2}`` would lose its second
     half. As the one element of an array and as a field before another, the line must end where its value ends.
     """
-    alone = F.json_array_length(F.concat(F.lit("["), F.col(RAW), F.lit("]"))) == 1
-    followed = F.get_json_object(F.concat(F.lit('{"v":'), F.col(RAW), F.lit(',"end":1}')), "$.end") == "1"
-    is_object = F.json_object_keys(RAW).isNotNull()
-    strict = ~F.col(RAW).contains("'") | F.col(RAW).rlike(_NO_SINGLE_QUOTE)
+    alone = F.json_array_length(F.concat(F.lit("["), F.col(TEXT), F.lit("]"))) == 1
+    followed = F.get_json_object(F.concat(F.lit('{"v":'), F.col(TEXT), F.lit(',"end":1}')), "$.end") == "1"
+    is_object = F.json_object_keys(TEXT).isNotNull()
+    strict = ~F.col(TEXT).contains("'") | F.col(TEXT).rlike(_NO_SINGLE_QUOTE)
     return F.coalesce(alone & followed & is_object & strict, F.lit(False))
 
 
 def _has_half_a_character() -> Column:
     """Whether the line escapes one half of a surrogate pair, of which Spark would make a question mark."""
-    escapes = F.regexp_replace(F.regexp_replace(RAW, r"\\\\", ""), _PAIR, "")
-    return F.col(RAW).rlike(_HALF) & escapes.rlike(_HALF)
+    escapes = F.regexp_replace(F.regexp_replace(TEXT, r"\\\\", ""), _PAIR, "")
+    return F.col(TEXT).rlike(_HALF) & escapes.rlike(_HALF)
 
 
 def _numbers_as_text() -> Column:
     """The line with each number quoted and marked, since the parser would make a double of it: 12.50 stays 12.50."""
-    marked = F.regexp_replace(RAW, _NUMBER, f'$1"{_MARK}$2"')
-    return F.when(F.col(RAW).contains(_MARK), F.col(RAW)).otherwise(marked)
+    marked = F.regexp_replace(TEXT, _NUMBER, f'$1"{_MARK}$2"')
+    return F.when(F.col(TEXT).contains(_MARK), F.col(TEXT)).otherwise(marked)
 
 
 def _value(parsed: str) -> str:

@@ -208,13 +208,13 @@ def _known(name: str) -> str:
     return found
 
 
-def texts(path: str, encoding: str, limits: FileLimits = DEFAULTS) -> Iterator[str]:
-    """The text of a file of this machine, some at a time.
+def texts(path: str, encoding: str, limits: FileLimits = DEFAULTS, *, errors: str = "strict") -> Iterator[str]:
+    """The text of a file of this machine, some at a time; ``errors`` as Python's decoders take it.
 
     Raises:
         Unreadable: it cannot be unpacked, goes beyond a limit, or is not of the encoding.
     """
-    decoder = codecs.getincrementaldecoder(encoding)("strict")
+    decoder = codecs.getincrementaldecoder(encoding)(errors)
     done = 0
     try:
         for chunk in chunks(path, limits, None if packing(path) else _ANY):

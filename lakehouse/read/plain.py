@@ -255,11 +255,13 @@ def _in_utf8(path: str, form: FileFormat, source: FilesSource, scratch: Scratch)
         if packing(path):
             measure(path, source.limits)
         return path
-    text = texts(path, encoding, source.limits)
+    # bytes that are no UTF-8 go through as they are: they are a matter of their record
+    errors = "surrogateescape" if is_utf8 else "strict"
+    text = texts(path, encoding, source.limits, errors=errors)
     text = _without_lines(text, skipped, source.csv.line_separator) if skipped else text
     plain = path
     if not is_utf8 or skipped or packing(path):
-        plain = scratch.write((part.encode() for part in text), f".{form}")
+        plain = scratch.write((part.encode("utf-8", errors) for part in text), f".{form}")
     return scratch.write(_lines(plain), ".json") if is_cut else plain
 
 

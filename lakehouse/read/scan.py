@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
-from lakehouse.lake.batch import SOURCE
-from lakehouse.lake.frame import quoted
+from lakehouse.lake.batch import BYTES, CODE, MESSAGE, RAW, SOURCE
+from lakehouse.lake.frame import col, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -57,6 +57,36 @@ def array_of(names: Sequence[str]) -> Column:
 def holds(values: Column, condition: Callable[[Column], Column]) -> Column:
     """Whether a value of an array is what is asked for; one that is NULL is not."""
     return F.coalesce(F.exists(values, condition), F.lit(False))
+
+
+ENCODING = "RECORD_ENCODING"
+"""The code of a record that is not UTF-8."""
+
+
+def decode(lines: DataFrame, name: str = "value") -> DataFrame:
+    """Set records that are not UTF-8 apart: NULL in their place, with their bytes, a code and a message beside.
+
+    Spark's scan of text keeps the bytes as they are. The message names the first byte that is wrong, and where it is.
+    """
+    value = col(name)
+    is_text = F.is_valid_utf8(value)
+    beside = {
+        CODE: F.when(~is_text, F.lit(ENCODING)),
+        MESSAGE: F.when(~is_text, wrong_byte(value)),
+        BYTES: F.when(~is_text, value.cast("binary")),
+        RAW: F.when(~is_text, F.make_valid_utf8(value)),
+        name: F.when(is_text, value),
+    }
+    return lines.withColumns(beside)
+
+
+def wrong_byte(text: Column) -> Column:
+    """Which byte of a text is the first that is not UTF-8, and what it is."""
+    # the character that stands for a wrong byte may also stand there rightly; one of the same length does not
+    shown = F.make_valid_utf8(F.replace(text, F.lit("\ufffd"), F.lit("\ue0ff")))
+    before = F.octet_length(F.substring_index(shown, "\ufffd", 1))
+    wrong = F.hex(F.substring(text.cast("binary"), before + 1, F.lit(1)))
+    return F.format_string("byte %d, 0x%s, is not UTF-8", before + 1, wrong)
 
 
 def message_of(code: Column, messages: Mapping[str, str]) -> Column:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pyspark.sql import functions as F
-
-from lakehouse.lake.batch import CODE, MESSAGE, RAW
 from lakehouse.lake.frame import materialise
-from lakehouse.read.scan import glob_escaped, place
+from lakehouse.read.scan import decode, glob_escaped, place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,8 +21,8 @@ def groups(spark: SparkSession, paths: Sequence[str], source: FilesSource) -> Gr
     del source
 
     def scan(some: Sequence[str]) -> DataFrame:
-        missing = [F.lit(None).cast("string").alias(name) for name in (RAW, CODE, MESSAGE)]
-        return materialise(spark.read.text([glob_escaped(path) for path in some]).select("value", *missing, *place()))
+        lines = spark.read.text([glob_escaped(path) for path in some]).select("value", *place())
+        return materialise(decode(lines))
 
     return [(paths, scan)], []
 

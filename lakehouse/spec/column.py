@@ -136,6 +136,11 @@ class Column(Spec):
         str | None,
         Field(description="What kind of data it is: public or internal; any other word is data to be masked."),
     ] = None
+    aliases: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=255)], ...],
+        Field(description="Other names that the column may come under, in any case."),
+        BeforeValidator(_as_tuple, json_schema_input_type=str | list[str]),
+    ] = ()
     about: str = ""
 
     @property

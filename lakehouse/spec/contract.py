@@ -36,6 +36,13 @@ class Contract(Spec):
     owner: str = ""
     about: str = ""
     unknown: Literal["keep", "ignore", "rescue", "refuse"] = "keep"
+    missing: Annotated[
+        Literal["refuse", "allow"],
+        Field(
+            description="A file without a column that is not null, or with none that is declared, and a record with no "
+            "declared field: put into quarantine, or their columns are NULL."
+        ),
+    ] = "refuse"
     key: Annotated[ColumnNames, Field(description="What tells one row from another.")] = ()
     freshness: Freshness | None = None
     columns: dict[ColumnName, ColumnOrShort] = {}
@@ -53,6 +60,26 @@ class Contract(Spec):
                 message = f"'{other}' and '{name}' are one column: their case makes no difference"
                 raise FieldError(message, "columns", name)
         return self
+
+    @model_validator(mode="after")
+    def _an_alias_is_of_one_column(self) -> Contract:
+        seen = {name.lower(): name for name in self.columns}
+        for name, column in self.columns.items():
+            for index, alias in enumerate(column.aliases):
+                if alias.lower() == "_source" or alias.startswith("__"):
+                    message = f"'{alias}' is reserved"
+                    raise FieldError(message, "columns", name, "aliases", index)
+                if (other := seen.setdefault(alias.lower(), alias)) != alias or seen[alias.lower()] in self.columns:
+                    message = f"'{alias}' is '{other}' already: a name is that of one column, whatever its case"
+                    raise FieldError(message, "columns", name, "aliases", index)
+                seen[alias.lower()] = f"an alias of {name}"
+        return self
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The names under which columns come, in lower case, each with the column that is declared."""
+        aliases = {alias.lower(): name for name, column in self.columns.items() for alias in column.aliases}
+        return {**aliases, **{name.lower(): name for name in self.columns}}
 
     @model_validator(mode="after")
     def _unknown_columns_can_be_told(self) -> Contract:
@@ -129,6 +156,12 @@ class Contract(Spec):
     def fingerprint(self) -> str:
         """Which contract it is: ``name@version`` where it says so, else the beginning of a hash of all that it says."""
         said = self.model_dump(mode="json")
+        # what is said by saying nothing came later than contracts that are known by their hash
+        if self.missing == "refuse":
+            del said["missing"]
+        for column in said["columns"].values():
+            if not column["aliases"]:
+                del column["aliases"]
         name, version = said.get("name"), said.get("version")
         if name and version:
             return f"{name}@{version}"

@@ -30,6 +30,12 @@ class CsvOptions(Spec):
     comment: Annotated[
         Character | None, Field(description="A line that begins with it is no record; not within a quoted field.")
     ] = None
+    empty_value: Annotated[
+        str | None,
+        Field(
+            description="What a quoted field with nothing in it is, such as ''; NULL where not said, as without quotes."
+        ),
+    ] = None
     header: Annotated[
         bool, Field(description="Whether the first record names the columns; else columns: or the contract does.")
     ] = True
@@ -221,6 +227,10 @@ class FilesSource(Spec):
             description="A file rewritten under its name after it was read: the end of the run, or left as it was read."
         ),
     ] = "fail"
+    accept_changed: Annotated[
+        tuple[Annotated[str, Field(min_length=1)], ...],
+        Field(strict=False, description="Files, by name or path below the folder, whose rewriting is of no matter."),
+    ] = ()
     allow_empty: Annotated[
         bool, Field(description="Whether the folder may be empty before the first file ever came.")
     ] = False

@@ -73,7 +73,7 @@ def exported(contract: Contract, name: str) -> str:
 
 def _table(contract: Contract, table: str) -> dict[str, Any]:
     keys = [name.lower() for name in contract.key]
-    own = contract.model_dump(mode="json", exclude_unset=True, include={"unknown", "min_score"})
+    own = contract.model_dump(mode="json", exclude_unset=True, include={"unknown", "missing", "min_score"})
     made = {
         "name": table,
         "logicalType": "object",

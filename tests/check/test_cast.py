@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pyspark.sql import SparkSession
+from pyspark.sql import Row, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType
 
@@ -96,6 +96,37 @@ TYPED = [
     ("1.5d", "string", "1.5"),
     ("X'61'", "string", "a"),
     ("X'ff'", "string", NO),
+    ("timestamp'2024-01-01 10:00:00'", "bigint", NO),
+    ("1704110400000L", "timestamp", NO),
+    ("0", "timestamp", NO),
+    ("-1L", "timestamp", NO),
+    ("1.5d", "timestamp", NO),
+    ("1bd", "timestamp", NO),
+    ("true", "timestamp", NO),
+    ("1", "date", NO),
+    ("date'2024-01-01'", "int", NO),
+    ("timestamp_micros(253402300800000000)", "timestamp", NO),
+    ("timestamp_micros(-62135596800000001)", "timestamp", NO),
+    ("date_add(date'9999-12-31', 1)", "date", NO),
+    ("date_add(date'0001-01-01', -1)", "timestamp", NO),
+    ("cast('+55971-01-01T00:00:00' as timestamp_ntz)", "timestamp_ntz", NO),
+    ("timestamp_ntz'9999-12-31 23:59:59.999999'", "timestamp_ntz", datetime(9999, 12, 31, 23, 59, 59, 999999)),
+    ("date'0001-01-01'", "date", date(1, 1, 1)),
+    ("named_struct('b', 1, 'a', 2)", "struct<a:bigint,b:bigint>", Row(a=2, b=1)),
+    ("named_struct('b', 1, 'a', 2)", "struct<b:int>", NO),
+    ("named_struct('b', 1, 'a', cast(null as int))", "struct<b:int>", Row(b=1)),
+    ("named_struct('b', 1)", "struct<b:int,c:string>", Row(b=1, c=None)),
+    ("named_struct('b', 'x')", "struct<b:int>", NO),
+    ("named_struct('b', '7')", "struct<b:int>", Row(b=7)),
+    ("named_struct('b', '07')", "struct<b:int>", NO),
+    ("named_struct('b', 1)", "int", NO),
+    ("array(1, 2)", "array<bigint>", [1, 2]),
+    ("array(1, 3000000000L)", "array<int>", NO),
+    ("array(1L, null)", "array<int>", [1, None]),
+    ("map('a', 1)", "map<string,bigint>", {"a": 1}),
+    ("map('a', 3000000000L)", "map<string,int>", NO),
+    ("map('a', 1)", "map<int,int>", NO),
+    ("named_struct('b', array(1))", "string", '{"b":[1]}'),
     ("void", "int", None),
     ("cast(null as double)", "int", None),
 ]

@@ -223,3 +223,49 @@ def test_a_header_that_only_spark_can_reach_is_the_first_record(spark: SparkSess
     path = str(tmp_path / "a.csv")
     options = CsvOptions(comment="#", line_separator="\x1e")
     assert _first_lines(spark, [path], options) == {path: "id,n\nm"}
+
+
+def test_what_stands_in_quotes_is_kept_to_the_last_character(read: Read) -> None:
+    found = read(
+        {
+            "cr.csv": b'a,b\n3,"e\r"\n4,f\n',
+            "crlf.csv": b'a,b\r\n3,"e\r"\r\n4,f\r\n',
+            "end.csv": b'a,b\n1,2\n3,"e\r"',
+            "nul.csv": b'a,b\n1,"a\0""b"\n2,"x\0y"\n3,\0\n',
+        }
+    )
+    assert (found.bad, found.files) == ({}, {})
+    assert {name: [row["b"] for row in rows] for name, rows in found.good.items()} == {
+        "cr.csv": ["e\r", "f"],
+        "crlf.csv": ["e\r", "f"],
+        "end.csv": ["2", "e\r"],
+        "nul.csv": ['a\0"b', "x\0y", "\0"],
+    }
+
+
+@pytest.mark.parametrize("multiline", [True, False])
+def test_a_quoted_field_with_nothing_in_it_may_be_an_empty_text(read: Read, multiline: bool) -> None:
+    files = {"a.csv": b'a,b,c\n"",,""\r\n,"x",\n'}
+    found = read(files, csv={"empty_value": "", "multiline": multiline})
+    assert found.good == {"a.csv": [{"a": "", "c": ""}, {"b": "x"}]}
+    assert read(files, csv={"multiline": multiline}).good == {"a.csv": [{}, {"b": "x"}]}
+
+
+def test_a_line_break_of_another_kind_is_told_as_that_and_joins_no_records_unseen(read: Read) -> None:
+    broken = [
+        b"a,b\n1,2\r\n3,4\r5,6\n",
+        b"a,b\r1,2\r\n3,4\n5,6\r",
+        b"a,b\r\n1,2\r3,4\r\n5,6",
+        b'a,b\n1,2\r3,"4"\r5,6',
+        b'a,b\n1,"x\ny"\r3,4\r\n5,6\n',
+        b'a,b\r1,"x"\n3,"4"\n',
+        b"a\n1\r2\n3\n",
+    ]
+    files: dict[str, bytes] = {f"{number}.csv": content for number, content in enumerate(broken)}
+    files["good.csv"] = b'a,b\n1,"x\r\ny"\n2,"x\ry"\n'
+    found = read(files)
+    assert {name: [code for code, _ in rows] for name, rows in found.bad.items()} == {
+        f"{number}.csv": ["LINE_BREAK"] for number in range(len(broken))
+    }
+    assert [row["b"] for row in found.good["good.csv"]] == ["x\r\ny", "x\ry"]
+    assert [row["a"] for row in found.good["6.csv"]] == ["3"]

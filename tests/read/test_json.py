@@ -68,10 +68,10 @@ def test_a_file_with_no_good_line_has_no_column(read: Read) -> None:
         {
             "a.ndjson": "{\n",
             "utf16.json": '{"é":1}'.encode("utf-16")[2:],
-            "latin.json": '{"é":"ä"}\n{"x":1}'.encode("latin-1"),
+            "latin.json": '{"é":"ä"}\n{"é":1}\n{'.encode("latin-1"),
         }
     )
-    assert found.frame.columns == ["__raw", "__code", "__message", "_source"]
+    assert found.frame.columns == ["__raw", "__code", "__message", "__as_written", "__bytes", "_source"]
     assert found.bad == {"a.ndjson": [("MALFORMED_JSON", "{")]}
     assert found.files == {"latin.json": "FILE_ENCODING", "utf16.json": "FILE_ENCODING"}
 

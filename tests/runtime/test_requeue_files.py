@@ -106,6 +106,24 @@ def test_rows_come_in_as_they_were_and_the_table_is_as_if_the_contract_had_been_
     assert marks.where(f"requeue = '{run.run_id}'").count() == 4
 
 
+def test_quarantine_holds_the_text_as_it_was_received_and_still_brings_the_row_in(workshop, job, again):
+    lines = (
+        '{"at":"2026-01-01",  "AMOUNT": 1.2345e1, "id":1, "label":"\\u00fc"}',
+        '{"id": 2, "amount": "x", "amount2": [1, 2.50]}',
+        "{}",
+    )
+    workshop.land("1.json", "\n".join(lines))
+    assert workshop.run(job("3,1")).rows.quarantined == 3
+    aside = open_rows(workshop, "record", "code")
+    assert aside == sorted(zip(lines, ("CAST", "CAST", "NO_DECLARED_FIELD"), strict=True), key=repr)
+    job("6,3")
+    (run,) = again("code = 'CAST'").runs
+    assert (run.rows.read, run.rows.accepted, run.rows.quarantined) == (2, 1, 1)
+    assert workshop.rows("bronze.orders", "id", "amount", "label") == [(1, Decimal("12.345"), "ü")]
+    # once more, as it was received
+    assert open_rows(workshop, "record", "code") == sorted([(lines[1], "CAST"), ("{}", "NO_DECLARED_FIELD")], key=repr)
+
+
 def test_a_row_of_a_file_never_goes_over_a_newer_one(workshop, job, again):
     workshop.land("1.csv", "id,amount,at\n1,1.505,2026-01-01\n2,2.505,2026-01-09\n")
     workshop.land("2.csv", "id,amount,at\n1,1,2026-01-02\n2,2,2026-01-02\n")

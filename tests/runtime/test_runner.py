@@ -272,6 +272,29 @@ def test_a_rewritten_file_is_an_error_or_left_as_it_was_read(workshop):
     assert workshop.run("bronze").batches == 0
 
 
+def test_a_touched_file_is_no_change_and_one_may_be_accepted_by_name(workshop):
+    workshop.job("bronze", BRONZE)
+    path = workshop.land("orders/1.csv", "id\n1\n")
+    other = workshop.land("orders/2.csv", "id\n2\n")
+    workshop.run("bronze")
+    for later in (2_000_000_000, 2_000_000_001):
+        os.utime(path, (later, later))
+        assert workshop.run("bronze").batches == 0
+    # of the same length
+    path.write_text("id\n3\n")
+    os.utime(path, (2_000_000_002, 2_000_000_002))
+    other.write_text("id\n4\n")
+    os.utime(other, (2_000_000_002, 2_000_000_002))
+    with pytest.raises(FileChangedError, match="2 files were rewritten"):
+        workshop.run("bronze")
+    workshop.job("bronze", BRONZE.replace('orders"}', 'orders", accept_changed: [1.csv]}'))
+    with pytest.raises(FileChangedError, match=r"1 files were rewritten .*2\.csv"):
+        workshop.run("bronze")
+    workshop.job("bronze", BRONZE.replace('orders"}', 'orders", accept_changed: [1.csv, 2.csv]}'))
+    assert workshop.run("bronze").batches == 0
+    assert [row[0] for row in workshop.rows("bronze.orders", "id")] == ["1", "2"]
+
+
 def test_a_file_that_grew_after_it_was_announced_is_read_as_it_is_then_and_is_no_change_later(workshop, monkeypatch):
     workshop.job(
         "x", 'sources:\n  s: {kind: files, path: "${param:landing}/in"}\nwrite: {table: bronze.t, mode: append}\n'

@@ -170,7 +170,7 @@ def of_text() -> list[Case]:
         Case("lines.txt", "a\n\n b \r\né".encode("utf-16-le"), 4, alone=alone),
         Case("big endian.txt", "a\nb\n".encode("utf-16"), 2, alone=alone),
         Case("mark of utf8.txt", b"\xef\xbb\xbfa\nb\n", 2),
-        Case("mark of utf8 and latin1.txt", b"\xef\xbb\xbfa\n\xe9\n", file="FILE_ENCODING"),
+        Case("mark of utf8 and latin1.txt", b"\xef\xbb\xbfa\n\xe9\n", 1, {"RECORD_ENCODING": 1}),
         Case("odd bytes.txt", b"a\0b", file="FILE_ENCODING", alone=alone),
         Case("lone surrogate.txt", b"\x00\xd8a\0", file="FILE_ENCODING", alone=alone),
         Case("packed.txt.gz", gzip.compress("é\n".encode("utf-16-le")), 1, alone=alone),

@@ -88,7 +88,7 @@ def records() -> list[Case]:
         Case("bom twice.json", b'{"id":1}\n\xef\xbb\xbf{"id":2}\n', 2, alone="two files put together, each with its mark"),
         Case("utf16.json", '{"id":1,"n":"é"}\n'.encode("utf-16"), 1, n=["é"], alone="UTF-16"),
         Case("utf16 no bom.json", '{"id":1,"n":"é"}\n'.encode("utf-16-le"), file="FILE_ENCODING"),
-        Case("invalid utf8.json", b'{"id":1,"n":"\xff"}\n{"id":2}\n', file="FILE_ENCODING"),
+        Case("invalid utf8.json", b'{"id":1,"n":"\xff"}\n{"id":2}\n', 1, {"RECORD_ENCODING": 1}),
         Case("overlong.json", b'{"id":1,"n":"\xc0\xaf"}\n', file="FILE_ENCODING"),
         Case("latin1.json", '{"id":1,"n":"é"}'.encode("latin-1"), file="FILE_ENCODING"),
         Case("zero.json", b"", file="FILE_EMPTY"),

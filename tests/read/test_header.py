@@ -1,0 +1,58 @@
+"""A file that lacks what its contract needs is wrong as a whole; a column may come under other names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from lakehouse.check.contract import check
+from lakehouse.lake.batch import Arrived
+from lakehouse.spec.contract import Contract
+
+Read = Callable[..., Any]
+
+DECLARED = {
+    "columns": {
+        "id": {"type": "bigint", "nullable": False, "aliases": ["identifier", "Kd Nr"]},
+        "name": {"type": "string", "aliases": "nm"},
+    }
+}
+
+
+def test_a_file_without_what_must_not_be_null_is_one_entry_and_brings_no_column(read: Read) -> None:
+    found = read(
+        {
+            "good.csv": "id,name\n1,a\n",
+            "alias.csv": "KD NR,NM\n2,b\n",
+            "renamed.csv": "idd,name\n3,c\n4,d\n",
+            "other.csv": "x,y\n5,6\n",
+            "both.csv": "id,identifier\n7,7\n",
+            "some.csv": "id\n8\n",
+            "a.jsonl": '{"identifier": 9, "name": "e"}\n{}\n{"x": 1}\n{"id": 10, "Identifier": 10}\n{"name": null}\n',
+        },
+        contract=Contract.model_validate(DECLARED),
+    )
+    assert found.files == dict.fromkeys(("renamed.csv", "other.csv", "both.csv"), "FILE_HEADER")
+    assert "it lacks id" in found.messages["renamed.csv"]
+    assert "did you mean 'idd'" in found.messages["renamed.csv"]
+    assert "id and identifier are one" in found.messages["both.csv"]
+    assert "idd" not in found.frame.columns
+    checked = check(Arrived(found.frame), Contract.model_validate(DECLARED))
+    rows = sorted((row.id, row.name) for row in checked.accepted.collect())
+    assert rows == [(1, "a"), (2, "b"), (8, None), (9, "e")]
+    assert checked.accepted.columns == ["id", "name", "x", "_source"]
+    aside = sorted((row.record, row.code, row.reasons[0]) for row in checked.rejected.collect())
+    assert aside == [
+        ('{"id": 10, "Identifier": 10}', "COLUMN_TWICE", "COLUMN_TWICE:id"),
+        ('{"name": null}', "NULL_VALUE", "NULL_VALUE:id"),
+        ('{"x": 1}', "NO_DECLARED_FIELD", "NO_DECLARED_FIELD:record"),
+        ("{}", "NO_DECLARED_FIELD", "NO_DECLARED_FIELD:record"),
+    ]
+
+
+def test_a_file_may_lack_columns_where_the_contract_allows_it(read: Read) -> None:
+    contract = Contract.model_validate({**DECLARED, "missing": "allow"})
+    found = read({"a.csv": "x\n5\n", "b.jsonl": "{}\n"}, contract=contract)
+    assert found.files == {}
+    checked = check(Arrived(found.frame), contract)
+    assert sorted(row.code for row in checked.rejected.collect()) == ["NULL_VALUE", "NULL_VALUE"]
