@@ -259,13 +259,14 @@ def test_a_line_break_of_another_kind_is_told_as_that_and_joins_no_records_unsee
         b'a,b\n1,2\r3,"4"\r5,6',
         b'a,b\n1,"x\ny"\r3,4\r\n5,6\n',
         b'a,b\r1,"x"\n3,"4"\n',
-        b"a\n1\r2\n3\n",
     ]
     files: dict[str, bytes] = {f"{number}.csv": content for number, content in enumerate(broken)}
+    files["one column.csv"] = b"a\n1\r2\n3\n"
     files["good.csv"] = b'a,b\n1,"x\r\ny"\n2,"x\ry"\n'
     found = read(files)
+    assert [record for _, record in found.bad.pop("one column.csv")] == ['{"a":"1\\r2"}']
     assert {name: [code for code, _ in rows] for name, rows in found.bad.items()} == {
         f"{number}.csv": ["LINE_BREAK"] for number in range(len(broken))
     }
     assert [row["b"] for row in found.good["good.csv"]] == ["x\r\ny", "x\ry"]
-    assert [row["a"] for row in found.good["6.csv"]] == ["3"]
+    assert [row["a"] for row in found.good["one column.csv"]] == ["3"]
