@@ -15,6 +15,7 @@ LakehouseError
 ├── SourceError                exit 1   what was to be read
 │   ├── SourceNotFoundError, SourceEmptyError
 │   ├── FileUnreadableError, FileChangedError
+│   ├── FileLinkError                   links in a landing folder that cannot be left out of it
 │   ├── NotDeltaError, NotAppendOnlyError
 │   ├── SourceChangedError              a table was made again, rebuilt, or lost columns
 │   ├── SourceGrownError                a table got columns while it was read           retryable
@@ -207,6 +208,12 @@ class FileChangedError(SourceError):
     """A file that was rewritten under its name after it was read."""
 
     code = "FILE_CHANGED"
+
+
+class FileLinkError(SourceError):
+    """Links to folders, in the folder of a source, that cannot be left out of what Spark reads."""
+
+    code = "FILE_LINK"
 
 
 class NotDeltaError(SourceError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
@@ -59,17 +60,17 @@ def _made(
     **asked: Any,
 ) -> Answer:
     from lakehouse.runtime.scaffold import files, written
-    from lakehouse.runtime.suggest import look
+    from lakehouse.runtime.suggest import look, plain
     from lakehouse.spec.project import Project
 
     source = source or _ask("What is read: a file, a folder, or a table")
-    name = asked["name"] or re.sub(r"[^a-z0-9]+", "_", _stem(source).lower()).strip("_") or "rows"
+    name = asked["name"] or _name_of(source)
     job = job or _ask("The job's name", f"bronze_{name}")
     where, settings = around(env, lake)
-    click.echo(f"looking at {source}", err=True)
+    click.echo(f"looking at {plain(source)}", err=True)
     sample = look(source, where, settings, format=format, delimiter=delimiter)  # type: ignore[arg-type]
     for one in sample.columns:
-        click.echo(f"  {one.name}  {one.type}", err=True)
+        click.echo(f"  {plain(one.name)}  {plain(one.type)}", err=True)
     wanted = _wanted(job, name, sample, **{key: value for key, value in asked.items() if key != "name"})
     try:
         project: Project | None = Project.around(Path.cwd())
@@ -122,6 +123,12 @@ def _ask(what: str, default: str | None = None, *, kind: click.Choice[str] | Non
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _name_of(source: str) -> str:
+    """A name for a source, as a parameter of a function may be called."""
+    name = re.sub(r"[^a-z0-9]+", "_", _stem(source).lower()).strip("_") or "rows"
+    return name if name[0].isalpha() and not keyword.iskeyword(name) else f"rows_{name}"
 
 
 def _stem(source: str) -> str:

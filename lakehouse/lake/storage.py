@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import tempfile
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 LISTING = "path string, modificationTime timestamp, length bigint, content binary"
 """The schema of Spark's ``binaryFile`` source; only what is selected of it is read."""
+
+
+NOWHERE = (errno.ENOENT, errno.ELOOP, errno.ENOTDIR, errno.ENAMETOOLONG)
+"""What a link ends in that leads nowhere, or to itself."""
 
 
 @dataclass(frozen=True, order=True)
@@ -64,6 +69,10 @@ def check_access(path: str) -> None:
 def list_files(spark: SparkSession, folder: str, pattern: str) -> list[FileEntry]:
     """Every file below the folder whose name matches, sorted; those that begin with ``_`` or ``.`` are hidden from all.
 
+    A link to a folder is not followed.
+
+    A link to a folder is not followed.
+
     Where only Spark can reach the folder, files of zero bytes are not listed: its file sources pass over them.
     """
     root = local(folder)
@@ -94,13 +103,15 @@ def _walk(folder: Path, pattern: str) -> Iterator[FileEntry]:
         for entry in found:
             if entry.name.startswith(("_", ".")):
                 continue
-            if entry.is_dir():
+            if entry.is_dir(follow_symlinks=False):
                 yield from _walk(Path(entry.path), pattern)
-            elif Path(entry.name).match(pattern):
+            elif Path(entry.name).match(pattern) and not is_folder_link(entry):
                 try:
                     stat = entry.stat()
-                except FileNotFoundError:
-                    # a link to nothing, or a file that was renamed since: not there, as Spark sees it
+                except OSError as error:
+                    if error.errno not in NOWHERE:
+                        raise
+                    # a link to nothing or to itself, or a file that was renamed since: not there, as Spark sees it
                     continue
                 yield FileEntry(str(Path(entry.path)), stat.st_mtime_ns // 1_000_000, stat.st_size)
 
@@ -115,6 +126,16 @@ def digest(path: str) -> str | None:
             return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
     except OSError:
         return None
+
+
+def is_folder_link(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a link to a folder: none is followed, since it may lead anywhere and in a circle."""
+    try:
+        return entry.is_symlink() and entry.is_dir()
+    except OSError as error:
+        if error.errno not in NOWHERE:
+            raise
+        return False
 
 
 def read_lines(spark: SparkSession, path: str) -> list[str] | None:

@@ -14,8 +14,10 @@ from pyspark.sql.types import DataType
 from lakehouse.lake.batch import CODE, MESSAGE, RAW, SOURCE, SOURCE_TYPE, TEXT, unite
 from lakehouse.lake.frame import as_json, literal, materialise, of_json
 from lakehouse.lake.storage import FileEntry, list_files
+from lakehouse.read.control import Controlled
 from lakehouse.read.files import read_files
 from lakehouse.read.folders import IN_ZIP
+from lakehouse.read.links import BROKEN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from lakehouse.lake.batch import Arrived
     from lakehouse.lake.checkpoint import Checkpoint
+    from lakehouse.read.links import Links
     from lakehouse.spec.files import FilesSource
 
 CHANGED = "NOT_AS_RECEIVED"
@@ -57,13 +60,24 @@ _OF_ZIP = (
 )
 
 
+_OF_LINK = (
+    f"record IS NULL AND coalesce(array_contains(reasons, '{BROKEN}'), false)",
+    "it is a link that led nowhere: a run reads its file once it leads to one; discard it",
+)
+
+
 def refusals(source: FilesSource, folder: str) -> tuple[tuple[str, str], ...]:
     """Rows of the quarantine that cannot come in again, by conditions on them, and why."""
     if source.control:
-        return (*_REFUSALS, _OF_CONTROL)
+        return (*_REFUSALS, _OF_LINK, _OF_CONTROL)
     if source.archive_to:
-        return (*_REFUSALS, _OF_ZIP, (_gone(folder), "its file was moved away by archive_to: move it back first"))
-    return (*_REFUSALS, _OF_ZIP)
+        return (
+            *_REFUSALS,
+            _OF_LINK,
+            _OF_ZIP,
+            (_gone(folder), "its file was moved away by archive_to: move it back first"),
+        )
+    return (*_REFUSALS, _OF_LINK, _OF_ZIP)
 
 
 def _gone(folder: str) -> str:
@@ -82,7 +96,7 @@ class Came:
     more: int = 0
 
 
-def again(rows: DataFrame, source: FilesSource, *, folder: str, checkpoint: Checkpoint, run_id: str) -> Came:
+def again(rows: DataFrame, source: FilesSource, *, links: Links, checkpoint: Checkpoint, run_id: str) -> Came:
     """Rows of the quarantine as they once came, and the records of files that could not be read.
 
     A row has its file and position, and its values in the types that they had: one that is not exactly what was
@@ -101,8 +115,9 @@ def again(rows: DataFrame, source: FilesSource, *, folder: str, checkpoint: Chec
     frames = _records(kept.where("record IS NOT NULL"), run_id, now)
     if not of_files:
         return Came(unite(frames))
-    files = _files(spark, folder, source, sorted(row.file for row in of_files))
-    read = read_files(spark, files, source, run_id=run_id, now=now)
+    files = _files(spark, links.folder, source, sorted(row.file for row in of_files))
+    may_be_read, linked = links.sort_out(files)
+    read = read_files(spark, may_be_read, source, run_id=run_id, now=now, held=Controlled(bad=linked))
     taken = checkpoint.files(spark)
     noted = {path: modified for path, (modified, _) in taken.items()} | checkpoint.grown(spark)
     rewritten = {

@@ -62,13 +62,21 @@ def _controlled(
 
 
 def _moved(file: Path, target: Path, modified_ms: int) -> bool:
-    """Move a file that is as it was read; whole or not at all, and over no other."""
+    """Move a file that is as it was read; whole or not at all, and over no other.
+
+    What is reached by a link stays: it lies elsewhere, and is not the source's to move.
+    """
+    if os.path.realpath(file) != str(file):
+        return False
     try:
         if file.stat().st_mtime_ns // 1_000_000 != modified_ms:
             return False
     except FileNotFoundError:
         return False
     target.parent.mkdir(parents=True, exist_ok=True)
+    if target.parent.resolve() != Path(os.path.normpath(target.parent)):
+        # a link was put there since the folder was checked: it may lead anywhere
+        return False
     target = next(place for place in _names(target) if not place.exists() or filecmp.cmp(file, place, shallow=False))
     if target.exists():
         # it was copied, and a kill came before it was removed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -39,9 +40,10 @@ from lakehouse.read import avro, csv, fixed_width, json, text
 from lakehouse.read.columnar import Columnar
 from lakehouse.read.control import Controlled, as_told, came_late, controlled, data_files, to_read, waiting
 from lakehouse.read.feed import Behind, Due, Taken
-from lakehouse.read.folders import is_below, ready, ready_pattern
+from lakehouse.read.folders import is_below, ready
 from lakehouse.read.header import CODE as HEADER
 from lakehouse.read.header import lacking
+from lakehouse.read.links import Links
 from lakehouse.read.plain import TEXTS, Scratch, pieces
 from lakehouse.read.scan import BLOCK, ENCODING, ORDINAL, URI, Unreadable, glob_escaped, is_the_files_fault, wrong_byte
 
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
     from lakehouse.read.scan import Groups, Scan
     from lakehouse.spec.contract import Contract
     from lakehouse.spec.files import FileFormat, FilesSource
+    from lakehouse.spec.places import Places
 
 _NEVER = "36500d"
 """Spark forgets, and then passes over, files older than its ``maxFileAge`` (7 days): a late file must be seen."""
@@ -96,6 +99,7 @@ class FilesFeed:
     folder: str
     source: FilesSource
     span: Span | None = None
+    places: Places | None = None
     missing: ClassVar[Literal["null"]] = "null"
     gives_rows: ClassVar[bool] = False
 
@@ -192,7 +196,8 @@ class FilesFeed:
         else:
             reader = reader.option("maxFilesPerTrigger", self.source.max_files or 1000)
         marker = self.source.ready_by
-        files = listing(reader.load(ready_pattern(self.folder, marker) if marker else glob_escaped(self.folder)))
+        folders = ready(self.folder, marker) if marker else [self.folder]
+        files = listing(reader.load(self._links.spark_paths(folders)))
         if self.span is None:
             return files
         first, last = self.span.bounds_ms
@@ -213,11 +218,16 @@ class FilesFeed:
             path: 0 if (place := local(path)) is None or place.exists() else -1 for path in taken.keys() - known.keys()
         }
         files = sorted([*found, *(FileEntry(path, taken[path], length) for path, length in lost.items())])
-        listed, inputs, held = files, {"files": _as_noted(files)}, _NOTHING_SAID
+        inputs = {"files": _as_noted(files)}
+        files, linked = self._links.sort_out(files)
+        listed = files
+        held = Controlled(bad=(*linked, *self._not_followed(spark, number, checkpoint)))
         if self.source.control:
             earlier = checkpoint.files(spark).keys() - announced.keys()
-            held = controlled(spark, self.folder, files, self.source, earlier=earlier)
-            files, inputs = list(held.files), {**inputs, "data": _as_noted(held.files)}
+            held += controlled(spark, self.folder, files, self.source, earlier=earlier)
+            inputs = {**inputs, "data": _as_noted(held.files)}
+            files, linked = self._links.sort_out(held.files)
+            held += Controlled(bad=linked)
             if held.noted:
                 checkpoint.has_grown(spark, dict(held.noted))
         now = datetime.now(UTC)
@@ -230,12 +240,30 @@ class FilesFeed:
             inputs, partial(self._read, spark, checkpoint, number, files=[*listed, *files], arrive=arrive), lies=lies
         )
 
+    @property
+    def _links(self) -> Links:
+        return Links(self.folder, self.source.pattern, self.places)
+
+    def _not_followed(self, spark: SparkSession, number: int, checkpoint: Checkpoint) -> list[BadFile]:
+        """The links that are never followed, and were found by no batch before this one: Spark does not see them."""
+        noted = checkpoint.grown(spark)
+        # below any time that a file may have
+        mine = -2 - number
+        found = {f"{bad.file} -> {os.readlink(bad.file)}": bad for bad in self._links.never_followed()}  # noqa: PTH115
+        taken = checkpoint.files(spark)
+        new = [name for name, bad in found.items() if noted.get(name, mine) == mine and bad.file not in taken]
+        if new:
+            checkpoint.has_grown(spark, dict.fromkeys(new, mine))
+        return [found[name] for name in new]
+
     def due(self, spark: SparkSession, checkpoint: Checkpoint) -> Due:
         """The new files, and what their headers, footers and first lines name."""
         new = self._new(spark, checkpoint)
         looked_at: Sequence[FileEntry] = new[:_LOOKED_AT]
         if self.source.control:
+            looked_at, _ = self._links.sort_out(looked_at)
             looked_at = controlled(spark, self.folder, looked_at, self.source, earlier=()).files
+        looked_at, _ = self._links.sort_out(looked_at)
         of_place = dict.fromkeys(self.source.columns_of_place, "string")
         columns = {**columns_of_files(spark, looked_at, self.source), **(of_place if looked_at else {})}
         told = f"{len(new):,} new files, {sum(file.bytes for file in new):,} bytes of {self.folder}"

@@ -14,7 +14,6 @@ from lakehouse.errors import ConfigError
 from lakehouse.lake.batch import CODE, SOURCE, BadFile
 from lakehouse.lake.frame import col, small_frame
 from lakehouse.lake.storage import local
-from lakehouse.read.scan import glob_escaped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -163,22 +162,13 @@ def _marked(folder: Path, marker: str) -> Iterator[str]:
         yield str(folder)
         return
     with os.scandir(folder) as found:
-        below = [Path(entry.path) for entry in found if entry.is_dir() and not entry.name.startswith(("_", "."))]
+        below = [
+            Path(entry.path)
+            for entry in found
+            if entry.is_dir(follow_symlinks=False) and not entry.name.startswith(("_", "."))
+        ]
     for one in below:
         yield from _marked(one, marker)
-
-
-def ready_pattern(folder: str, marker: str) -> str:
-    """A pattern for Spark of the folders that are ready.
-
-    Spark's source of files notes each file when it first sees it, so that one that is not ready may not be seen at all.
-    """
-    found = ready(folder, marker)
-    if found == [folder]:
-        return glob_escaped(folder)
-    # a pattern of nothing: a path that is not there would be an error
-    below = [glob_escaped(path.removeprefix(f"{folder}/")).replace(",", "\\,") for path in found] or ["[_]/[_]"]
-    return f"{glob_escaped(folder)}/{{{','.join(below)}}}"
 
 
 def is_below(path: str, folders: Sequence[str]) -> bool:

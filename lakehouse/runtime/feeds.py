@@ -10,6 +10,7 @@ from lakehouse.read import again, kafka, tables
 from lakehouse.read.again import Came
 from lakehouse.read.files import FilesFeed
 from lakehouse.read.kafka import KafkaFeed
+from lakehouse.read.links import Links
 from lakehouse.read.tables import TableFeed
 from lakehouse.spec.files import FilesSource
 from lakehouse.spec.source import TableSource
@@ -27,7 +28,7 @@ def feed_of(work: Workplace) -> Feed:
     """The job's incremental source in its place."""
     name, source = work.job.stream
     if isinstance(source, FilesSource):
-        return FilesFeed(work.folders[name], source, work.span)
+        return FilesFeed(work.folders[name], source, work.span, work.places)
     if isinstance(source, TableSource):
         return TableFeed(work.lake.table(source.table), source, work.span)
     return KafkaFeed(work.brokers[name], source, work.span)
@@ -48,7 +49,13 @@ def again_of(work: Workplace) -> Again:
         folder, checkpoint = work.folders[name], work.lake.checkpoint(work.job.job)
         return Again(
             again.refusals(source, folder),
-            partial(again.again, source=source, folder=folder, checkpoint=checkpoint, run_id=work.run_id),
+            partial(
+                again.again,
+                source=source,
+                links=Links(folder, source.pattern, work.places),
+                checkpoint=checkpoint,
+                run_id=work.run_id,
+            ),
         )
     if isinstance(source, TableSource):
         table = work.lake.table(source.table)

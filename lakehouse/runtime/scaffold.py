@@ -5,16 +5,20 @@ from __future__ import annotations
 import csv
 import io
 import json
+import keyword
 import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
 
 from lakehouse.errors import ConfigError
 from lakehouse.lake.frame import quoted
 from lakehouse.runtime import suggest
-from lakehouse.runtime.suggest import plain, scalar
+from lakehouse.runtime.suggest import in_quotes, plain, scalar
+from lakehouse.spec.base import JobName, TableName
 from lakehouse.spec.document import nearest
 from lakehouse.spec.project import Project
 
@@ -33,6 +37,7 @@ _SETTINGS = """spark:
   spark.sql.shuffle.partitions: 2            # few and small: this machine, and not a cluster
   spark.databricks.delta.snapshotPartitions: 2
 """
+_ENDING = re.compile(r"\.[A-Za-z0-9_-]{1,20}")
 _ODD = re.compile(r"[ ,;{}()\n\t=]")
 _CONFIGURES_TESTS = ("pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")
 
@@ -76,6 +81,7 @@ def files(wanted: Wanted, sample: Sample, root: Path, env: Env | None) -> dict[s
     Raises:
         ConfigError: a column is not in the sample, or the files would not make a job.
     """
+    _check_names(wanted)
     _held_against(wanted, sample)
     place = _place(sample, root, env)
     made = {
@@ -89,10 +95,50 @@ def files(wanted: Wanted, sample: Sample, root: Path, env: Env | None) -> dict[s
         made["conf/env/local.yaml"] = _env(sample, root)
         if not any((root / name).exists() for name in _CONFIGURES_TESTS):
             made["pytest.ini"] = "[pytest]\ntestpaths = tests\npythonpath = .\n"
+    _check_files(made)
     with tempfile.TemporaryDirectory() as folder:
         written(made, Path(folder))
         Project(Path(folder)).job(wanted.job)
     return made
+
+
+def _check_names(wanted: Wanted) -> None:
+    """Hold the names that become those of files, functions and parameters against what such names may be.
+
+    Raises:
+        ConfigError: one is none.
+    """
+    kinds: tuple[tuple[str, str, Any], ...] = (
+        ("the job", wanted.job, JobName),
+        ("--name", wanted.source, JobName),  # of a file, too
+        ("--table", wanted.table, TableName),
+    )
+    for what, name, kind in kinds:
+        try:
+            TypeAdapter(kind).validate_python(name, strict=True)
+        except ValidationError:
+            form = "schema.table, each" if what == "--table" else "a name"
+            message = f"{what}: '{plain(name)[:60]}' is not {form} of lower case letters, digits and _"
+            raise ConfigError(message) from None
+        if keyword.iskeyword(name):
+            message = f"{what}: '{name}' is a word of Python"
+            raise ConfigError(message, hint="another name")
+
+
+def _check_files(made: Mapping[str, str]) -> None:
+    """Hold the files against what can be written, and their Python against what Python reads.
+
+    Raises:
+        ConfigError: a name that went into them is no text.
+    """
+    for path, text in made.items():
+        try:
+            text.encode()
+            if path.endswith(".py"):
+                compile(text, path, "exec", dont_inherit=True)
+        except (UnicodeEncodeError, ValueError, SyntaxError) as error:
+            message = f"{path} cannot be made: a name or folder holds what no such file can: {error.args[0]}"
+            raise ConfigError(message, hint="rename the file, the folder or the column") from None
 
 
 def written(made: Mapping[str, str], root: Path) -> None:
@@ -131,6 +177,9 @@ def _place(sample: Sample, root: Path, env: Env | None) -> _Place | None:
     if sample.source is None:
         return None
     folder = Path(sample.source.path)
+    if found := re.search(r"\$\{|[*?\[\]{}\\]", str(folder)):
+        message = f"the name of {plain(str(folder))} holds '{found.group()}', which a configuration takes for more"
+        raise ConfigError(message, hint="rename the folder")
     if env is not None and not any("${" in text for text in (*env.roots, env.lake)):
         allowed = [root, *((root / text).resolve() for text in (*env.roots, env.lake))]
         if not any(folder.is_relative_to(one) for one in allowed):
@@ -158,7 +207,7 @@ def _conf(wanted: Wanted, sample: Sample, place: _Place | None, root: Path) -> s
         lines.append(f"params: {{{place.parameter}: {scalar(place.value)}}}")
     lines += ["sources:", f"  {wanted.source}:"]
     if place:
-        lines += ["    kind: files", f"    path: {json.dumps(place.path, ensure_ascii=False)}"]
+        lines += ["    kind: files", f"    path: {in_quotes(place.path)}"]
         lines += _files(sample)
     else:
         lines += ["    kind: table", f"    table: {sample.of}", "    stream: true"]
@@ -184,17 +233,18 @@ def _files(sample: Sample) -> list[str]:
     source, lines = sample.source, []
     if source is None:
         return []
-    if sample.of != source.path and (ending := PurePosixPath(_unpacked(sample.of)).suffix):
-        lines.append(f"    pattern: {json.dumps(f'*{ending}*')}")
+    ending = PurePosixPath(_unpacked(sample.of)).suffix
+    if sample.of != source.path and _ENDING.fullmatch(ending):
+        lines.append(f"    pattern: {in_quotes(f'*{ending}*')}")
     if source.format:
         lines.append(f"    format: {source.format}")
     if source.csv.delimiter != ",":
-        lines.append(f"    csv: {{delimiter: {json.dumps(source.csv.delimiter)}}}")
+        lines.append(f"    csv: {{delimiter: {in_quotes(source.csv.delimiter)}}}")
     return lines
 
 
 def _listed(names: Sequence[str]) -> str:
-    return f"[{', '.join(json.dumps(name, ensure_ascii=False) if ',' in name else scalar(name) for name in names)}]"
+    return f"[{', '.join(in_quotes(name) if ',' in name else scalar(name) for name in names)}]"
 
 
 def _about(wanted: Wanted) -> str:
@@ -233,9 +283,7 @@ def _env(sample: Sample, root: Path) -> str:
     lines = "# This machine: the lake is a folder of the project.\nlake: .lake\n"
     folder = Path(sample.source.path) if sample.source else root
     if not folder.is_relative_to(root):
-        lines += (
-            f"roots: [{json.dumps(str(folder.parent), ensure_ascii=False)}]   # what may be read beyond the project\n"
-        )
+        lines += f"roots: [{in_quotes(str(folder.parent))}]   # what may be read beyond the project\n"
     return lines + _SETTINGS
 
 
@@ -250,14 +298,15 @@ def _test(wanted: Wanted, sample: Sample, place: _Place | None) -> str | None:
         bad = next((index for index, one in enumerate(sample.columns) if one.type != "string"), None)
         if bad is not None:
             rows.append(["x" if index == bad else value for index, value in enumerate(rows[0])])
-        ending = PurePosixPath(_unpacked(sample.file)).suffix or f".{kind}"
-        land = f'lake.land("{_below(place)}sample{ending}", ROWS)'
+        ending = PurePosixPath(_unpacked(sample.file)).suffix.lower()
+        name = f"{_below(place)}sample{ending if _ENDINGS.get(ending) == kind else f'.{kind}'}"
+        land = f"lake.land({in_quotes(name)}, ROWS)"
         return _test_file(wanted, place, _as_text(names, rows, kind, sample), land, len(rows))
     if kind not in ("parquet", "table"):
         return None
     values = ",\n    ".join(f"({', '.join(map(_sql, sample.columns, row))})" for row in rows)
     text = f"SELECT * FROM VALUES\n    {values}\nAS t({', '.join(map(quoted, names))})\n"  # noqa: S608 -- a test's
-    land = f'lake.spark.sql(ROWS).write.parquet(str(lake.landing / "{_below(place)}sample"))'
+    land = f"lake.spark.sql(ROWS).write.parquet(str(lake.landing / {in_quotes(f'{_below(place)}sample')}))"
     if kind == "table":
         mapped = '.option("delta.columnMapping.mode", "name")' if _is_odd(sample) else ""
         table = sample.of.replace(".", "/")
@@ -331,6 +380,11 @@ def _sql(one: Seen, value: str) -> str:
 
 def _literal(text: str) -> str:
     """A text as Python, on lines of its own where that can be read."""
-    if "\\" in text or '"""' in text or not all(one.isprintable() or one in "\n\t" for one in text):
+    if (
+        "\\" in text
+        or '"""' in text
+        or text.endswith('"')
+        or not all(one.isprintable() or one in "\n\t" for one in text)
+    ):
         return repr(text)
     return f'"""\\\n{text}"""'

@@ -136,7 +136,7 @@ def _rules(sample: Sample) -> Iterator[str]:
         yield "rules:"
         yield "  # all that was seen; say on_fail: quarantine where that is all there may be"
     for name, check in rules:
-        yield f"  - {{name: {name}, check: {json.dumps(check, ensure_ascii=False)}, on_fail: warn}}"
+        yield f"  - {{name: {name}, check: {in_quotes(check)}, on_fail: warn}}"
 
 
 def _column(name: str) -> str:
@@ -152,7 +152,19 @@ def scalar(text: str) -> str:
     """A text as YAML."""
     if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_ ()./-]*", text) and text.lower() not in _NOT_A_NAME and text == text.strip():
         return text
-    return json.dumps(text, ensure_ascii=False)
+    return in_quotes(text)
+
+
+def in_quotes(text: str) -> str:
+    """A text in double quotes, which YAML and Python both read as that very text.
+
+    What is not printable is written by its number: YAML takes no such character as it is, and Python not all.
+    """
+    return "".join(one if one.isprintable() else _number(one) for one in json.dumps(text, ensure_ascii=False))
+
+
+def _number(one: str) -> str:
+    return f"\\u{ord(one):04x}" if ord(one) < 0x10000 else f"\\U{ord(one):08x}"
 
 
 def plain(text: str) -> str:

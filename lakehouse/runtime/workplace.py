@@ -9,7 +9,7 @@ import re
 import sys
 import uuid
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,12 +22,13 @@ from lakehouse.read.brokers import Brokers, brokers
 from lakehouse.runtime.query import bound
 from lakehouse.spec.document import nearest
 from lakehouse.spec.job import Job
+from lakehouse.spec.places import Places, absolute, meet, plain
 from lakehouse.spec.project import Project, check_parameters, read_any
 from lakehouse.spec.reference import references, resolve
 from lakehouse.spec.source import texts_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from lakehouse.read.feed import Span
     from lakehouse.spec.env import Env
@@ -48,6 +49,8 @@ class Workplace:
     folders: Mapping[str, str] = field(repr=False)
     brokers: Mapping[str, Brokers] = field(repr=False, default_factory=dict)
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    places: Places | None = field(repr=False, default=None)
+    """What may be read."""
     span: Span | None = None
     """What of the incremental source is read again; None where it is what is new."""
 
@@ -79,18 +82,14 @@ def prepare(
         return resolve(text, params=known, environ=os.environ, field=where)
 
     lake_root = _lake_root(project, place, lake, known)
-    others = (_folder(project.root, resolved(text, "roots"), "roots") for text in place.roots)
-    roots = [str(project.root), lake_root, *others]
-    folders, servers = {}, {}
+    roots = tuple(absolute(project.root, resolved(text, "roots"), "roots") for text in place.roots)
+    places = Places(str(project.root), lake_root, roots)
+    places.check_lake()
+    folders: dict[str, str] = {}
+    servers: dict[str, Brokers] = {}
     for source_name, source in spec.sources.items():
         if source.kind == "files":
-            where = f"sources.{source_name}.path"
-            folder = _folder(project.root, _plain(resolved(source.path, where), where), where)
-            folders[source_name] = _inside(folder, roots, f"{where}: {source.path}")
-            if source.archive_to:
-                archive = _archive(project.root, source_name, source, folder, resolved)
-                folders[f"{source_name}.archive_to"] = _inside(archive, roots, f"sources.{source_name}.archive_to")
-                _alone(project, spec, source, folder, {**place.params, **(params or {})})
+            folders |= _folders(project, spec, source_name, places, resolved, {**place.params, **(params or {})})
         elif source.kind == "kafka":
             servers[source_name] = brokers(source, resolved, project.root, f"sources.{source_name}")
     code = bound(query, tuple(spec.sources), known) if query else transform or load_transform(project, name)
@@ -99,55 +98,105 @@ def prepare(
     settings = _settings(place, known)
     spec = _triggered(spec, trigger) if trigger else spec
     its = Lake(lake_root, place.catalog, place.single_writer)
-    return Workplace(project, spec, place, its, code, settings, folders, servers)
+    return Workplace(project, spec, place, its, code, settings, folders, servers, places=places)
 
 
-def _archive(root: Path, name: str, source: FilesSource, folder: str, resolved: Callable[[str, str], str]) -> str:
+def _folders(
+    project: Project,
+    job: Job,
+    name: str,
+    places: Places,
+    resolved: Callable[[str, str], str],
+    given: Mapping[str, str],
+) -> dict[str, str]:
+    """The folder of a source of files, and the one that its files are moved to.
+
+    Raises:
+        ConfigError: one of them is not where it may be.
+    """
+    source = job.sources[name]
+    if source.kind != "files":
+        return {}
+    where = f"sources.{name}.path"
+    folder = absolute(project.root, plain(resolved(source.path, where), where), where)
+    places.check_read(folder, f"{where}: {source.path}")
+    if not source.archive_to:
+        return {name: folder}
+    others = _other_jobs(project, job)
+    archive = _archive(replace(places, schemas=_schemas([job, *others])), name, source, folder, resolved)
+    _check_alone(project, others, source, (folder, archive), given)
+    return {name: folder, f"{name}.archive_to": archive}
+
+
+def _archive(places: Places, name: str, source: FilesSource, folder: str, resolved: Callable[[str, str], str]) -> str:
     """Where files go that were read.
 
     Raises:
-        ConfigError: they would be read again there, or cannot be moved.
+        ConfigError: they would be read again there, cannot be moved, or would lie among code, configuration or tables.
     """
     where = f"sources.{name}.archive_to"
     text = str(source.archive_to)
-    target = _folder(root, _plain(resolved(text, where), where), where)
+    target = absolute(Path(places.project), plain(resolved(text, where), where), where)
     if local(target) is None or local(folder) is None:
         message = f"{where}: files are moved within this machine, from a folder to a folder"
         raise ConfigError(message)
-    below = target.removeprefix(f"{folder}/")
-    is_hidden = below != target and any(part.startswith(("_", ".")) for part in below.split("/"))
-    if target == folder or folder.startswith(f"{target}/") or (below != target and not is_hidden):
+    below = Path(target).relative_to(folder).parts if Path(target).is_relative_to(folder) else ()
+    is_hidden = any(part.startswith(("_", ".")) for part in below)
+    if meet(folder, target) and not is_hidden:
         message = f"{where}: {text} is in the folder that is read, or around it: files would be read again there"
         raise ConfigError(message, hint="another folder, or one below it whose name begins with _")
+    places.check_read(target, f"{where}: {text}")
+    places.check_move(folder, f"sources.{name}.path: {source.path}")
+    places.check_move(target, f"{where}: {text}")
     return target
 
 
-def _alone(project: Project, job: Job, source: FilesSource, folder: str, given: Mapping[str, str]) -> None:
-    """Hold the folder against those that other jobs read: what one of them moves away, the others may never see.
+def _other_jobs(project: Project, job: Job) -> list[Job]:
+    """The other jobs of the project; one that cannot be run as written reads and writes nothing."""
+    found = []
+    for name in project.jobs:
+        if name != job.job:
+            with suppress(InvalidConfigError, TransformMismatchError):
+                found.append(project.job(name))
+    return found
+
+
+def _schemas(jobs: Sequence[Job]) -> frozenset[str]:
+    """The schemas of all tables that jobs read or write."""
+    tables = [job.write.table for job in jobs]
+    tables += [source.table for job in jobs for source in job.sources.values() if source.kind == "table"]
+    return frozenset(table.partition(".")[0] for table in tables)
+
+
+def _check_alone(
+    project: Project, others: Sequence[Job], source: FilesSource, moved: tuple[str, str], given: Mapping[str, str]
+) -> None:
+    """Hold the folder and its archive against what other jobs read.
+
+    What one job moves away, the others may never see; and what it moves to where they read, they take for theirs.
 
     Raises:
-        ConfigError: another job reads some of the same files.
+        ConfigError: another job reads some of the same files, or reads in the archive.
     """
-    for name in project.jobs:
-        if name == job.job:
-            continue
-        # one that cannot be run as written reads nothing
-        with suppress(InvalidConfigError, TransformMismatchError):
-            other = project.job(name)
-            for source_name, its in other.sources.items():
-                if its.kind == "files" and _may_meet(source.pattern, its.pattern):
-                    place = _folder_of(project, its, {**other.params, **given})
-                    if f"{place}/".startswith(f"{folder}/") or f"{folder}/".startswith(f"{place}/"):
-                        message = f"archive_to: conf/{name}.yaml, sources.{source_name} reads the same files"
-                        hint = "let one job read the folder, and the other one its table"
-                        raise ConfigError(message, hint=hint)
+    folder, archive = moved
+    for other in others:
+        for name, its in other.sources.items():
+            if its.kind != "files":
+                continue
+            place = _folder_of(project, its, {**other.params, **given})
+            if meet(place, archive):
+                message = f"archive_to: conf/{other.job}.yaml, sources.{name} reads in that folder"
+                raise ConfigError(message, hint="a folder that no job reads")
+            if _may_meet(source.pattern, its.pattern) and meet(place, folder):
+                message = f"archive_to: conf/{other.job}.yaml, sources.{name} reads the same files"
+                raise ConfigError(message, hint="let one job read the folder, and the other one its table")
 
 
 def _folder_of(project: Project, source: FilesSource, params: Mapping[str, str]) -> str:
     """The folder of another job's source; its text where what it refers to is not known here."""
     with suppress(ConfigError):
         text = resolve(source.path, params=params, environ=os.environ, field="path")
-        return _folder(project.root, text, "path")
+        return absolute(project.root, text, "path")
     return source.path
 
 
@@ -219,8 +268,8 @@ def _lake(project: Project, env: Env, lake: str | None, params: Mapping[str, str
 
 def _lake_root(project: Project, env: Env, lake: str | None, params: Mapping[str, str]) -> str:
     if lake is not None:
-        return _folder(Path.cwd(), lake, "--lake")
-    return _folder(project.root, resolve(env.lake, params=params, environ=os.environ, field="lake"), "lake")
+        return absolute(Path.cwd(), lake, "--lake")
+    return absolute(project.root, resolve(env.lake, params=params, environ=os.environ, field="lake"), "lake")
 
 
 def load_transform(project: Project, name: str) -> Callable[..., Any] | None:
@@ -248,41 +297,3 @@ def load_transform(project: Project, name: str) -> Callable[..., Any] | None:
         message = f"{path}: transform is {type(transform).__name__}, not a function"
         raise TransformMismatchError(message)
     return transform
-
-
-_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
-
-
-def _folder(base: Path, text: str, where: str) -> str:
-    """A path of the configuration as an absolute one, its ``..`` and links followed; a URI as it is.
-
-    What a reference stood for may be secret, so that messages say where it stands and not what it is.
-    """
-    if not text:
-        message = f"{where}: is empty"
-        raise ConfigError(message)
-    if _URI.match(text):
-        if ".." in text.split("/"):
-            message = f"{where}: the path of a URI may not hold '..'"
-            raise ConfigError(message)
-        return text.rstrip("/")
-    try:
-        return str((base / text).resolve())
-    except (OSError, RuntimeError, ValueError):  # a link to itself, or a character that no path has
-        message = f"{where}: is not a path"
-        raise ConfigError(message) from None
-
-
-def _plain(text: str, where: str) -> str:
-    """The text, once Spark will not take it for a pattern, which could lead anywhere."""
-    if found := re.search(r"[*?\[\]{}\\]", text):
-        message = f"{where}: a folder, without '{found.group()}'"
-        raise ConfigError(message, hint="pattern: says which of its files are read")
-    return text
-
-
-def _inside(folder: str, roots: list[str], shown: str) -> str:
-    if not any(folder == root or folder.startswith(root.rstrip("/") + "/") for root in roots):
-        message = f"{shown} lies outside of the project, the lake and the environment's roots"
-        raise ConfigError(message, hint="add its folder to roots: in conf/env/<name>.yaml")
-    return folder

@@ -13,7 +13,8 @@ import pytest
 from lakehouse.errors import ConfigError, FileChangedError, FileUnreadableError, RecoveryError
 from lakehouse.lake.storage import FileEntry
 from lakehouse.read.control import _read
-from lakehouse.read.folders import ready, ready_pattern
+from lakehouse.read.folders import ready
+from lakehouse.read.links import Links
 from lakehouse.recovery.undo import undo
 from lakehouse.runtime.plan import planned
 from lakehouse.runtime.workplace import prepare
@@ -205,9 +206,10 @@ def test_the_topmost_markers_count_and_hidden_folders_do_not(tmp_path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     assert ready(str(tmp_path), "_SUCCESS") == [f"{tmp_path}/a", f"{tmp_path}/c/d"]
-    assert ready_pattern(str(tmp_path), "_SUCCESS") == f"{tmp_path}/{{a,c/d}}"
+    links = Links(str(tmp_path), "*")
+    assert links.spark_paths(ready(str(tmp_path), "_SUCCESS")) == f"{tmp_path}/{{a,c/d}}"
     (tmp_path / "_SUCCESS").touch()
-    assert ready_pattern(str(tmp_path), "_SUCCESS") == str(tmp_path)
+    assert links.spark_paths(ready(str(tmp_path), "_SUCCESS")) == str(tmp_path)
     with pytest.raises(ConfigError, match="folders of this machine"):
         ready("s3a://bucket/x", "_SUCCESS")
 

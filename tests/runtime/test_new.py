@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import runpy
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -116,8 +118,8 @@ def test_a_folder_is_found_by_the_landing_zone_of_the_environment(tmp_path):
         (Wanted("a", "orders", "b.a", "scd1"), "scd1 needs --keys"),
         (Wanted("a", "orders", "b.a", "scd1", ("id",)), "scd1 needs --sequence-by"),
         (Wanted("a", "orders", "b.a", "scd2", ("ids",), ("at",)), "no such column; did you mean 'id'"),
-        (Wanted("a", "orders", "b"), "conf/a.yaml:.*write.append.table|conf/a.yaml:.*write.table"),
-        (Wanted("A", "orders", "b.a"), "conf/A.yaml:.*job"),
+        (Wanted("a", "orders", "b"), "--table: 'b' is not schema.table"),
+        (Wanted("A", "orders", "b.a"), "the job: 'A' is not a name"),
     ],
 )
 def test_what_would_be_no_job_is_refused_before_anything_is_written(tmp_path, wanted, told):
@@ -164,3 +166,83 @@ def test_what_is_not_said_is_asked_for(lakehouse, monkeypatch):
     monkeypatch.setattr("click.termui.visible_prompt_func", lambda *_: (_ for _ in ()).throw(EOFError))
     code, _, err = lakehouse("new")
     assert (code, "What is read" in err, "lakehouse new --help" in err) == (2, True, True)
+
+
+_HOSTILE = (
+    *('a.x");print("PWN");("', 'x"""\nprint("PWN")\n"""', "x'+print('PWN')+'", "x\\", "x\n  evil: 1", "x\r\nprint()"),
+    *("x: y", "# x", "- x", "&a", "*a", "!!python/object/apply:os.system", "%x", "@x", "`x`", "{{x}}", "x\t", " x "),
+    *(
+        "x\x00y",
+        "x\x7fy",
+        "x\x85y",
+        "x\u2028y",
+        "\ufeffx",
+        "\u202ex",
+        "x\udcff",
+        "\U000e0001",
+        "😀",
+        "ünï",
+        "null",
+        "yes",
+    ),
+    *("1", "1e5", "0x1", "~", "${env:HOME}", "${param:x}", "${spark.sql.x}", "%s{}", "--", "'; DROP TABLE x; --"),
+    *("x" * 250, "../../x", "a/b", "class", "_source", "__x", "<<", "=", "...", "---", "|", ">", "?"),
+)
+
+
+def _calls(text: str) -> set[str]:
+    return {ast.unparse(node.func) for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)}
+
+
+_CALLED = {"lake.land", "lake.run", "lake.rows", "len", "str", "lakehouse.submit", "lake.spark.sql", "rows.drop"}
+_CALLED |= {"lake.spark.sql(ROWS).write.parquet", "orders.drop"}
+
+
+@pytest.mark.parametrize("name", _HOSTILE)
+def test_names_of_files_folders_and_columns_are_text_of_the_files_that_are_made(tmp_path, name):
+    made_some = 0
+    for where in range(4):
+        kind = ("csv", "json", "parquet")[(_HOSTILE.index(name) + where) % 3]
+        folder = f"/data/{name}" if where == 0 else "/data/orders"
+        file = f"{folder}/a.{name}" if where == 1 else f"{folder}/a.{kind}"
+        one = Seen(name[:250] if where == 2 else "id", "string", 9)
+        source = (
+            FilesSource(kind="files", path=folder, format=kind)
+            if "${" not in folder and "\udcff" not in folder
+            else None
+        )
+        if source is None:
+            continue
+        found = Sample(file if where == 1 else folder, "9 rows", 9, 0, (one,), source, file)
+        said = name if where == 3 else ""
+        try:
+            made = files(Wanted("a", "orders", "b.a", about=said, owner=said), found, tmp_path / "project", None)
+        except ConfigError:
+            continue
+        made_some += 1
+        root = tmp_path / f"made{where}"
+        written(made, root)
+        project = Project(root)
+        job = project.job("a")
+        assert project.env().lake == ".lake"
+        assert job.owner == said
+        if where == 2:
+            assert list(job.sources["orders"].contract.columns) == [name]
+        if where == 0:
+            assert job.params["landing"] == str(Path(folder).parent)
+        for path, text in made.items():
+            if path.endswith(".py"):
+                assert _calls(text) <= _CALLED
+        assert [path.name for path in tmp_path.iterdir() if not path.name.startswith("made")] == []
+    assert made_some or "\udcff" in name
+
+
+@pytest.mark.parametrize(
+    "name", ["../../x", "x/y", "x\n", "X", "1x", "class", "import", "x;y", 'x")', "", "x\0", "x" * 300]
+)
+@pytest.mark.parametrize("what", ["job", "source", "table"])
+def test_a_name_that_is_none_is_refused_before_any_file_is_named_after_it(tmp_path, name, what):
+    said = {"job": "a", "source": "orders", "table": "b.a", what: name}
+    with pytest.raises(ConfigError, match="the job|--name|--table"):
+        files(Wanted(**said), sample(tmp_path / "orders"), tmp_path, None)
+    assert list(tmp_path.iterdir()) == []
