@@ -216,11 +216,14 @@ def _jaas(text: str) -> str:
 
 
 def _file(root: Path, name: str, where: str) -> Path:
-    path = (root / name).resolve()
-    if not path.is_relative_to(root) or not path.is_file():
-        message = f"{where}: there is no file {name} in the project"
-        raise ConfigError(message)
-    return path
+    message = f"{where}: there is no file {name} in the project"
+    try:
+        path = (root / name).resolve()
+        if path.is_relative_to(root) and path.is_file():
+            return path
+    except (OSError, RuntimeError, ValueError):  # a link to itself, too long, or a character that no path has
+        pass
+    raise ConfigError(message)
 
 
 def _wanted(source: KafkaSource, there: Sequence[str]) -> list[str]:

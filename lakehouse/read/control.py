@@ -183,11 +183,26 @@ def _read(spark: SparkSession, control: FileEntry) -> Control:
         return Control(digests=((_DIGESTS[len(found[1])], found[1].lower()),))
     if re.fullmatch(r"[0-9]{1,18}", text):
         return Control(int(text))
-    told = json.loads(text)
+    try:
+        told = json.loads(text, object_pairs_hook=_once)
+    except RecursionError:
+        message = "it is nested too deep"
+        raise ValueError(message) from None
     if not isinstance(told, dict):
         message = "it is no number, no checksum and no JSON object"
         raise ValueError(message)  # noqa: TRY004 -- a verdict on what it holds
     return Control(_records(told.get("records")), tuple(_digests(told)))
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """An object of JSON, each of whose names stands once."""
+    made: dict[str, object] = {}
+    for name, value in pairs:
+        if name in made:
+            message = f"'{name[:40]}' stands twice in it"
+            raise ValueError(message)
+        made[name] = value
+    return made
 
 
 def _records(value: object) -> int | None:

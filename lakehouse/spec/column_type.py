@@ -10,6 +10,7 @@ _SIMPLE = (
     *("boolean", "tinyint", "smallint", "int", "bigint", "float", "double"),
     *("string", "binary", "date", "timestamp", "timestamp_ntz"),
 )
+_MOST_LEVELS, _LONGEST = 200, 20_000
 _NESTED = ("array<…>", "map<…, …>", "struct<name: …>")
 _DECIMAL = re.compile(r"decimal *\( *([0-9]{1,3}) *, *([0-9]{1,3}) *\)")
 _FIELD = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*|`(?:[^`]|``)+`) *(?::| ) *(?P<type>.+)", re.DOTALL)
@@ -21,6 +22,9 @@ def known_type(text: str) -> str:
     Raises:
         ValueError: there is no such type; the message names the nearest.
     """
+    if text.count("<") > _MOST_LEVELS or len(text) > _LONGEST:
+        message = f"a type has at most {_MOST_LEVELS} '<' and {_LONGEST:,} characters"
+        raise ValueError(message)
     name = text.strip()
     kind, found, rest = name.partition("<")
     if found and rest.endswith(">"):

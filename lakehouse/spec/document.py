@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import types
 import typing
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ from ruamel.yaml.tokens import (
     TagToken,
 )
 
-from lakehouse.errors import InvalidConfigError, Problem
+from lakehouse.errors import InvalidConfigError, Problem, first_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,6 +39,12 @@ MAX_BYTES = 256 * 1024
 
 MAX_DEPTH = 32
 """A job nests some six deep."""
+
+MAX_TOKENS = 60_000
+"""A contract of 10,000 columns: what has more takes minutes to be looked at."""
+
+_MOST_PROBLEMS = 100
+"""Nobody reads more at once."""
 
 _OPENING = (BlockMappingStartToken, BlockSequenceStartToken, FlowMappingStartToken, FlowSequenceStartToken)
 _CLOSING = (BlockEndToken, FlowMappingEndToken, FlowSequenceEndToken)
@@ -119,6 +126,7 @@ class _Reader:
 
     def tree(self, text: str) -> Node | None:
         """The file's one document, none of whose parts is used twice."""
+        self.at: Place = (1, 1)
         try:
             self._refuse_what_is_not_plain(text)
             tree: Node | None = self.yaml.compose(text)
@@ -128,11 +136,18 @@ class _Reader:
         except ReaderError as error:
             line = text.count("\n", 0, error.position) + 1
             raise self._end(f"not YAML: the character U+{ord(text[error.position]):04X}", (line, 1)) from None
+        except (ValueError, OverflowError):  # of an escape such as \\U00110000
+            raise self._end("not YAML: an escape or a number after this that stands for nothing", self.at) from None
+        except RecursionError:
+            raise self._end("nested too deep", self.at) from None
         return tree
 
     def _refuse_what_is_not_plain(self, text: str) -> None:
         depth = 0
-        for token in self.yaml.scan(text):
+        for number, token in enumerate(self.yaml.scan(text)):
+            self.at = _place(token.start_mark)
+            if number > MAX_TOKENS:
+                raise self._end(f"is too large: more than {MAX_TOKENS:,} names, values and marks", self.at)
             depth += isinstance(token, _OPENING) - isinstance(token, _CLOSING)
             if isinstance(token, AnchorToken | AliasToken | TagToken):
                 message = "anchors, aliases and tags are not accepted: write the value out"
@@ -154,6 +169,8 @@ class _Reader:
         data: dict[str, Any] = {}
         for key, value in node.value:
             name, place = key.value, _place(key.start_mark)
+            if key.tag == _TEXT and not self._is_text(name, place, at):
+                continue
             if key.tag != _TEXT:
                 self._note(place, at, "a key must be text: quote it if it is meant as text")
             elif name in data:
@@ -167,12 +184,20 @@ class _Reader:
 
     def _scalar(self, node: ScalarNode, at: Location) -> Any:
         if node.tag not in _NOT_TEXT:
-            return node.value  # a date stays the text that it is
+            # a date stays the text that it is
+            return node.value if self._is_text(node.value, _place(node.start_mark), at) else None
         try:
             return self.yaml.constructor.construct_object(node)
         except ValueError:
             self._note(_place(node.start_mark), at, "not a number that can be read")
             return None
+
+    def _is_text(self, text: str, place: Place, at: Location) -> bool:
+        """Whether it is text: one half of a character, which only an escape can write, is none."""
+        half = next((one for one in text if "\ud800" <= one <= "\udfff"), None)
+        if half:
+            self._note(place, at, f"holds one half of a character (U+{ord(half):04X}): no file can hold that")
+        return half is None
 
     def _note(self, place: Place, at: Location, message: str) -> None:
         self.problems.append(Problem(self.file, *place, ".".join(map(str, at)), message))
@@ -197,8 +222,14 @@ def validate(model: type[S], document: Document) -> S:
     try:
         return model.model_validate(document.data)
     except ValidationError as errors:
-        problems = [_problem(model, document, error) for error in errors.errors()]
+        found = errors.errors()
+        problems = [_problem(model, document, error) for error in found[:_MOST_PROBLEMS]]
+        if len(found) > _MOST_PROBLEMS:
+            problems.append(document.problem((), f"and {len(found) - _MOST_PROBLEMS:,} more"))
         raise InvalidConfigError(problems) from None
+    except (RecursionError, UnicodeError, OverflowError, MemoryError) as error:
+        # a value that a check of it stumbles over
+        raise InvalidConfigError([document.problem((), f"cannot be checked: {first_line(error)}")]) from None
 
 
 def _problem(model: type[Spec], document: Document, error: Any) -> Problem:
@@ -241,10 +272,43 @@ def _shown(value: Any) -> str:
     return f"'{text if len(text) <= 60 else text[:59] + '…'}'"
 
 
+_OTHER_WORDS = {
+    **dict.fromkeys(("long", "int64", "integer64", "bigserial", "uint32"), "bigint"),
+    **dict.fromkeys(("integer", "int32", "serial", "uint16"), "int"),
+    **dict.fromkeys(("short", "int16"), "smallint"),
+    **dict.fromkeys(("byte", "int8"), "tinyint"),
+    **dict.fromkeys(("text", "varchar", "char", "str", "object", "nvarchar", "uuid", "json", "clob"), "string"),
+    **dict.fromkeys(("float64", "double precision"), "double"),
+    **dict.fromkeys(("float32", "real"), "float"),
+    **dict.fromkeys(("number", "numeric", "dec", "money"), "decimal(p,s)"),
+    **dict.fromkeys(("datetime", "datetime2", "timestamptz", "timestamp_tz", "timestamp with time zone"), "timestamp"),
+    **dict.fromkeys(("bool", "bit"), "boolean"),
+    **dict.fromkeys(("bytes", "bytea", "blob", "varbinary"), "binary"),
+    **dict.fromkeys(("list", "repeated"), "array<…>"),
+    **dict.fromkeys(("record", "row"), "struct<name: …>"),
+    **dict.fromkeys(("latin1", "latin-1", "iso8859-1", "iso_8859_1", "l1"), "ISO-8859-1"),
+    **dict.fromkeys(("cp1252", "ansi", "windows1252"), "windows-1252"),
+    **dict.fromkeys(("utf8", "ascii", "us-ascii", "utf-8-sig"), "UTF-8"),
+    **dict.fromkeys(("utf16", "ucs-2"), "UTF-16"),
+    **dict.fromkeys(("jsonl", "ndjson"), "json"),
+    **dict.fromkeys(("xlsx", "xls"), "excel"),
+    **dict.fromkeys(("tsv", "psv"), "csv"),
+    **dict.fromkeys(("upsert", "merge"), "scd1"),
+    **dict.fromkeys(("delta",), "table"),
+    **dict.fromkeys(("pk", "primary_key", "key_columns"), "keys"),
+    **dict.fromkeys(("order_by", "sequence", "version_by"), "sequence_by"),
+}
+"""What other systems call a value or a key."""
+
+
 def nearest(name: str, valid: list[str]) -> str:
-    """A tail for a message: the valid names, the nearest one first."""
-    close = difflib.get_close_matches(name, valid, n=1, cutoff=0.6)
-    return f"; did you mean '{close[0]}'?" if close else f"; expected one of {', '.join(valid)}" if valid else ""
+    """A tail for a message: the valid names, the nearest one first; case makes no difference, words of others do."""
+    word = re.split(r"[(<]", name.strip().lower())[0].strip() or name.lower()
+    lowered = {one.lower(): one for one in reversed(valid)}
+    other = _OTHER_WORDS.get(word)
+    close = difflib.get_close_matches(name.lower()[:200], list(lowered), n=1, cutoff=0.6)
+    found = lowered.get(word) or (other if other in valid else lowered[close[0]] if close else None)
+    return f"; did you mean '{found}'?" if found else f"; expected one of {', '.join(valid)}" if valid else ""
 
 
 def _value(data: Any, location: Location) -> Any:

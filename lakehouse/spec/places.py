@@ -22,6 +22,7 @@ _CODE = frozenset(
     {
         *("conf", "jobs", "contracts", "notebooks", "tests", "scripts", "benchmarks", "docs", "lakehouse"),
         *("src", "lib", "bin", "include", "env", "venv", "site-packages", "node_modules", "__pycache__", "dags"),
+        *(".git", ".github", ".ci", ".venv", ".idea", ".vscode", ".databricks"),
     }
 )
 """Folders of a project that hold code or configuration, as far as their names tell."""

@@ -11,7 +11,14 @@ from inspect import Parameter, Signature
 from pathlib import Path
 from typing import Any
 
-from lakehouse.errors import ConfigError, InvalidConfigError, JobNotFoundError, Problem, TransformMismatchError
+from lakehouse.errors import (
+    ConfigError,
+    InvalidConfigError,
+    JobNotFoundError,
+    Problem,
+    TransformMismatchError,
+    first_line,
+)
 from lakehouse.spec import odcs
 from lakehouse.spec.appended import changed_sources
 from lakehouse.spec.contract import Contract
@@ -139,11 +146,12 @@ class Project:
         file, _, part = file.partition("#")
         try:
             path = (self.root / file).resolve()
-        except (OSError, RuntimeError, ValueError):  # a link to itself, or a character that no path has
+            there = path.is_file()
+        except (OSError, RuntimeError, ValueError):  # a link to itself, too long, or a character that no path has
             raise InvalidConfigError([referring.problem(at, "is not a path")]) from None
         if not path.is_relative_to(self.root):
             raise InvalidConfigError([referring.problem(at, "leads out of the project")])
-        if not path.is_file():
+        if not there:
             near = nearest(path.name, _names(path.parent, ""))
             raise InvalidConfigError([referring.problem(at, f"there is no file {self._shown(path)}{near}")])
         return self.contract(path, part)
@@ -217,8 +225,8 @@ def _signature(path: Path, shown_as: str) -> Signature:
         tree, names = ast.parse(source, shown_as), symtable.symtable(source, shown_as, "exec")
     except SyntaxError as error:
         raise invalid(f"not Python: {error.msg}", error.lineno or 1, error.offset or 1) from None
-    except (OSError, ValueError, RecursionError, MemoryError) as error:
-        raise invalid(f"not Python: {error}") from None
+    except (OSError, ValueError, LookupError, RecursionError, MemoryError) as error:
+        raise invalid(f"not Python: {first_line(error) or 'nested too deep'}") from None
     for node in reversed(tree.body):
         if isinstance(node, ast.AsyncFunctionDef) and node.name == "transform":
             raise invalid("transform() is called, not awaited: write def", node.lineno, node.col_offset + 1)

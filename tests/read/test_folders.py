@@ -127,7 +127,22 @@ def test_a_control_file_says_a_count_or_a_checksum(tmp_path, text, says) -> None
 
 @pytest.mark.parametrize(
     "text",
-    ["x", "1.5", "-1", "[1]", '{"records": "3"}', '{"records": -1}', '{"records": true}', '{"md5": "a"}', "{", "\xff"],
+    [
+        *(
+            "x",
+            "1.5",
+            "-1",
+            "[1]",
+            '{"records": "3"}',
+            '{"records": -1}',
+            '{"records": true}',
+            '{"md5": "a"}',
+            "{",
+            "\xff",
+        ),
+        # nested deeper than Python goes, and a name that says two things
+        *("[" * 60_000, '{"a":' * 12_000, '{"records": 1, "records": 2}', '{"a": {"b": 1, "b": 1}}', "9" * 5000),
+    ],
 )
 def test_a_control_file_that_says_something_else_says_nothing(tmp_path, text) -> None:
     (tmp_path / "a.ctl").write_bytes(text.encode("latin-1"))

@@ -273,7 +273,7 @@ def test_a_contract_of_a_project_reached_by_a_link_is_in_the_project(folder):
     assert Project(link).job("x").is_incremental
 
 
-@pytest.mark.parametrize("path", ['"a\\0b"', "contracts/loop", "''", "contracts"])
+@pytest.mark.parametrize("path", ['"a\\0b"', "contracts/loop", "''", "contracts", "c" * 3000, "c/" * 3000])
 def test_a_contract_path_that_is_no_file_is_told(folder, path):
     (folder.root / "contracts").mkdir()
     (folder.root / "contracts/loop").symlink_to("loop")

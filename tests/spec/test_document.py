@@ -110,7 +110,7 @@ def test_all_faults_of_a_source_are_told_when_its_kind_is_right(folder):
     [
         ("kind: files", "kind: flies", "7:11: sources.orders.kind: unknown value 'flies'; did you mean 'files'?"),
         ("    kind: files\n", "", "7:5: sources.orders.kind: is missing; expected one of files, kafka, table"),
-        ("mode: scd1", "mode: upsert", "20:9: write.mode: unknown value 'upsert'; expected one of append, overwrite"),
+        ("mode: scd1", "mode: upsert", "20:9: write.mode: unknown value 'upsert'; did you mean 'scd1'?"),
         ("mode: scd1", "mode: [scd1]", "20:9: write.mode: unknown value"),
         ("  mode: scd1\n", "", "19:3: write.mode: is missing; expected one of append, overwrite, scd1"),
         (
@@ -212,6 +212,11 @@ def test_append_without_an_incremental_source_is_an_error_as_it_would_add_all_ro
         ("a: 'b\n", "not YAML: found unexpected end of stream"),
         ("a: b: c\n", "1:5: not YAML: mapping values are not allowed here"),
         ("a: 1\nb: \x07\n", "2:1: not YAML: the character U+0007"),
+        ('a: b\nc: "\\U00110000"\n', "2:2: not YAML: an escape or a number after this"),
+        ('a: b\nc: "\\UFFFFFFFF"\n', "2:2: not YAML: an escape or a number after this"),
+        ('a: b\nc: "x\\ud800"\n', "2:4: c: holds one half of a character (U+D800)"),
+        ('a: b\n"\\udfff": c\n', "2:1: holds one half of a character (U+DFFF)"),
+        (f"a: [{'1,' * 60_000}]\n", "1:60000: is too large: more than 60,000 names, values and marks"),
         ("a: 1\n---\nb: 2\n", "2:1: not YAML: but found another document"),
         (f"a: {'9' * 5000}\n", "1:4: a: not a number that can be read"),
         ("- a\n- b\n", "1:1: expected a mapping (name: value)"),
