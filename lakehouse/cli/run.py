@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from lakehouse.cli.options import ENV, EXITS, JSON, LAKE, PARAM, end, workplace
-from lakehouse.errors import ConfigError, LakehouseError, first_line
+from lakehouse.cli.options import ENV, EXITS, JSON, LAKE, PARAM, end, parameters, workplace
+from lakehouse.errors import ConfigError, InvalidConfigError, LakehouseError, first_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
+
+    from lakehouse.spec.project import Project
 
 _REFRESH = click.option(
     "--full-refresh", is_flag=True, help="Rebuild the target from the start, and swap it in at the end."
@@ -93,8 +95,13 @@ def plan(job: str, env: str | None, lake: str | None, params: tuple[str, ...], *
 @click.command()
 @click.argument("jobs", nargs=-1, metavar="[JOB]...")
 @ENV
-def check(jobs: tuple[str, ...], env: str | None) -> None:
-    """Validate JOBs (all of the project, where none is named) and environments, without Spark."""
+@PARAM
+def check(jobs: tuple[str, ...], env: str | None, params: tuple[str, ...]) -> None:
+    """Validate JOBs (all of the project, where none is named) and environments, without Spark.
+
+    Jobs are held against each other and the environment as well: parameters that nothing defines, folders that may not
+    be read or moved to, tables that two jobs cannot share. Tables that nobody writes are warned of.
+    """
     from lakehouse.spec.project import Project, read_any
 
     found = [read_any(job) for job in jobs]
@@ -103,13 +110,32 @@ def check(jobs: tuple[str, ...], env: str | None) -> None:
         here = Project.around(Path.cwd())
         found, projects = [(here, name) for name in here.jobs], {here.root: here}
     failed = False
-    for project, name in found:
-        failed |= not _checked(name, partial(project.job, name))
     for project in projects.values():
+        names = [name for its, name in found if its.root == project.root]
+        failed |= not _all_checked(project, names, env, parameters(params))
         for name in [env] if env else project.envs:
             failed |= not _checked(f"env/{name}", partial(project.env, name))
     if failed:
         raise SystemExit(ConfigError.exit_code)
+
+
+def _all_checked(project: Project, names: Sequence[str], env: str | None, params: Mapping[str, str]) -> bool:
+    """Read jobs, alone and beside each other, and say how each is."""
+    from lakehouse.spec.layout import review_jobs
+
+    reviews = review_jobs(project, env, params)
+
+    def read(name: str) -> None:
+        project.job(name)
+        one = reviews.get(name)
+        for warning in one.warnings if one else ():
+            click.echo(f"warning: {warning}", err=True)
+        if one and one.problems:
+            raise InvalidConfigError(one.problems)
+
+    # every one is read, also after one that is wrong
+    good = [_checked(name, partial(read, name)) for name in names]
+    return all(good)
 
 
 def _checked(name: str, read: Callable[[], object]) -> bool:

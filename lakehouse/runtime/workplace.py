@@ -5,34 +5,31 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import os
-import re
 import sys
 import uuid
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from lakehouse.errors import ConfigError, InvalidConfigError, TransformMismatchError
+from lakehouse.errors import ConfigError, TransformMismatchError
 from lakehouse.lake.place import Lake
-from lakehouse.lake.storage import local
 from lakehouse.read.brokers import Brokers, brokers
 from lakehouse.runtime.query import bound
 from lakehouse.spec.document import nearest
 from lakehouse.spec.job import Job
-from lakehouse.spec.places import Places, absolute, meet, plain
+from lakehouse.spec.layout import folders_of, lake_root
+from lakehouse.spec.places import Places, absolute
 from lakehouse.spec.project import Project, check_parameters, read_any
 from lakehouse.spec.reference import references, resolve
 from lakehouse.spec.source import texts_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from lakehouse.read.feed import Span
     from lakehouse.spec.env import Env
-    from lakehouse.spec.files import FilesSource
     from lakehouse.spec.query import Query
 
 
@@ -81,15 +78,15 @@ def prepare(
     def resolved(text: str, where: str) -> str:
         return resolve(text, params=known, environ=os.environ, field=where)
 
-    lake_root = _lake_root(project, place, lake, known)
+    root_of_lake = lake_root(project, place, lake, known)
     roots = tuple(absolute(project.root, resolved(text, "roots"), "roots") for text in place.roots)
-    places = Places(str(project.root), lake_root, roots)
+    places = Places(str(project.root), root_of_lake, roots)
     places.check_lake()
     folders: dict[str, str] = {}
     servers: dict[str, Brokers] = {}
     for source_name, source in spec.sources.items():
         if source.kind == "files":
-            folders |= _folders(project, spec, source_name, places, resolved, {**place.params, **(params or {})})
+            folders |= folders_of(project, spec, source_name, places, resolved, {**place.params, **(params or {})})
         elif source.kind == "kafka":
             servers[source_name] = brokers(source, resolved, project.root, f"sources.{source_name}")
     code = bound(query, tuple(spec.sources), known) if query else transform or load_transform(project, name)
@@ -97,115 +94,8 @@ def prepare(
         check_parameters(spec, inspect.signature(code), where=name)
     settings = _settings(place, known)
     spec = _triggered(spec, trigger) if trigger else spec
-    its = Lake(lake_root, place.catalog, place.single_writer)
+    its = Lake(root_of_lake, place.catalog, place.single_writer)
     return Workplace(project, spec, place, its, code, settings, folders, servers, places=places)
-
-
-def _folders(
-    project: Project,
-    job: Job,
-    name: str,
-    places: Places,
-    resolved: Callable[[str, str], str],
-    given: Mapping[str, str],
-) -> dict[str, str]:
-    """The folder of a source of files, and the one that its files are moved to.
-
-    Raises:
-        ConfigError: one of them is not where it may be.
-    """
-    source = job.sources[name]
-    if source.kind != "files":
-        return {}
-    where = f"sources.{name}.path"
-    folder = absolute(project.root, plain(resolved(source.path, where), where), where)
-    places.check_read(folder, f"{where}: {source.path}")
-    if not source.archive_to:
-        return {name: folder}
-    others = _other_jobs(project, job)
-    archive = _archive(replace(places, schemas=_schemas([job, *others])), name, source, folder, resolved)
-    _check_alone(project, others, source, (folder, archive), given)
-    return {name: folder, f"{name}.archive_to": archive}
-
-
-def _archive(places: Places, name: str, source: FilesSource, folder: str, resolved: Callable[[str, str], str]) -> str:
-    """Where files go that were read.
-
-    Raises:
-        ConfigError: they would be read again there, cannot be moved, or would lie among code, configuration or tables.
-    """
-    where = f"sources.{name}.archive_to"
-    text = str(source.archive_to)
-    target = absolute(Path(places.project), plain(resolved(text, where), where), where)
-    if local(target) is None or local(folder) is None:
-        message = f"{where}: files are moved within this machine, from a folder to a folder"
-        raise ConfigError(message)
-    below = Path(target).relative_to(folder).parts if Path(target).is_relative_to(folder) else ()
-    is_hidden = any(part.startswith(("_", ".")) for part in below)
-    if meet(folder, target) and not is_hidden:
-        message = f"{where}: {text} is in the folder that is read, or around it: files would be read again there"
-        raise ConfigError(message, hint="another folder, or one below it whose name begins with _")
-    places.check_read(target, f"{where}: {text}")
-    places.check_move(folder, f"sources.{name}.path: {source.path}")
-    places.check_move(target, f"{where}: {text}")
-    return target
-
-
-def _other_jobs(project: Project, job: Job) -> list[Job]:
-    """The other jobs of the project; one that cannot be run as written reads and writes nothing."""
-    found = []
-    for name in project.jobs:
-        if name != job.job:
-            with suppress(InvalidConfigError, TransformMismatchError):
-                found.append(project.job(name))
-    return found
-
-
-def _schemas(jobs: Sequence[Job]) -> frozenset[str]:
-    """The schemas of all tables that jobs read or write."""
-    tables = [job.write.table for job in jobs]
-    tables += [source.table for job in jobs for source in job.sources.values() if source.kind == "table"]
-    return frozenset(table.partition(".")[0] for table in tables)
-
-
-def _check_alone(
-    project: Project, others: Sequence[Job], source: FilesSource, moved: tuple[str, str], given: Mapping[str, str]
-) -> None:
-    """Hold the folder and its archive against what other jobs read.
-
-    What one job moves away, the others may never see; and what it moves to where they read, they take for theirs.
-
-    Raises:
-        ConfigError: another job reads some of the same files, or reads in the archive.
-    """
-    folder, archive = moved
-    for other in others:
-        for name, its in other.sources.items():
-            if its.kind != "files":
-                continue
-            place = _folder_of(project, its, {**other.params, **given})
-            if meet(place, archive):
-                message = f"archive_to: conf/{other.job}.yaml, sources.{name} reads in that folder"
-                raise ConfigError(message, hint="a folder that no job reads")
-            if _may_meet(source.pattern, its.pattern) and meet(place, folder):
-                message = f"archive_to: conf/{other.job}.yaml, sources.{name} reads the same files"
-                raise ConfigError(message, hint="let one job read the folder, and the other one its table")
-
-
-def _folder_of(project: Project, source: FilesSource, params: Mapping[str, str]) -> str:
-    """The folder of another job's source; its text where what it refers to is not known here."""
-    with suppress(ConfigError):
-        text = resolve(source.path, params=params, environ=os.environ, field="path")
-        return absolute(project.root, text, "path")
-    return source.path
-
-
-def _may_meet(pattern: str, other: str) -> bool:
-    """Whether the name of a file may match both, as far as their beginnings and ends tell."""
-    begins, ends = ([re.split(r"[*?\[\]]", text)[at] for text in (pattern, other)] for at in (0, -1))
-    return (begins[0].startswith(begins[1]) or begins[1].startswith(begins[0])) and (
-        ends[0].endswith(ends[1]) or ends[1].endswith(ends[0])
-    )
 
 
 def _triggered(job: Job, trigger: str) -> Job:
@@ -263,13 +153,7 @@ def surroundings(project: Project, env: str | None = None, lake: str | None = No
 
 
 def _lake(project: Project, env: Env, lake: str | None, params: Mapping[str, str]) -> Lake:
-    return Lake(_lake_root(project, env, lake, params), env.catalog, env.single_writer)
-
-
-def _lake_root(project: Project, env: Env, lake: str | None, params: Mapping[str, str]) -> str:
-    if lake is not None:
-        return absolute(Path.cwd(), lake, "--lake")
-    return absolute(project.root, resolve(env.lake, params=params, environ=os.environ, field="lake"), "lake")
+    return Lake(lake_root(project, env, lake, params), env.catalog, env.single_writer)
 
 
 def load_transform(project: Project, name: str) -> Callable[..., Any] | None:

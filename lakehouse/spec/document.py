@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import re
 import types
@@ -43,6 +44,9 @@ MAX_DEPTH = 32
 MAX_TOKENS = 60_000
 """A contract of 10,000 columns: what has more takes minutes to be looked at."""
 
+_SHOWN = 60
+"""Characters of a value that a message shows."""
+
 _MOST_PROBLEMS = 100
 """Nobody reads more at once."""
 
@@ -83,7 +87,17 @@ class Document:
         while place and place not in places:
             place = place[:-1]
         line, column = places.get(place, (1, 1))
-        return Problem(self.file, line, column, ".".join(str(part) for part in location), message)
+        return Problem(self.file, line, column, self._field(location), message)
+
+    def _field(self, location: Location) -> str:
+        """The dotted path; a rule by its name and not its number."""
+        names: list[str] = []
+        data = self.data
+        for part in location:
+            data = _child(data, part)
+            name = data.get("name") if names[-1:] == ["rules"] and isinstance(data, dict) else None
+            names.append(shorten(name) if isinstance(name, str) and name else str(part))
+        return ".".join(names)
 
 
 def read_document(path: Path, *, shown_as: str) -> Document:
@@ -222,7 +236,7 @@ def validate(model: type[S], document: Document) -> S:
     try:
         return model.model_validate(document.data)
     except ValidationError as errors:
-        found = errors.errors()
+        found = [*errors.errors(), *_behind_choices(model, document, errors.errors())]
         problems = [_problem(model, document, error) for error in found[:_MOST_PROBLEMS]]
         if len(found) > _MOST_PROBLEMS:
             problems.append(document.problem((), f"and {len(found) - _MOST_PROBLEMS:,} more"))
@@ -230,6 +244,30 @@ def validate(model: type[S], document: Document) -> S:
     except (RecursionError, UnicodeError, OverflowError, MemoryError) as error:
         # a value that a check of it stumbles over
         raise InvalidConfigError([document.problem((), f"cannot be checked: {first_line(error)}")]) from None
+
+
+def _behind_choices(model: type[Spec], document: Document, errors: Any) -> list[Any]:
+    """What else is wrong where a ``kind`` or ``mode`` is misspelt, as if it were the nearest one that there is.
+
+    Pydantic looks no further there, and what it would find is found by nobody until that is mended.
+    """
+    data, places = copy.deepcopy(document.data), []
+    for error in errors:
+        if error["type"] == "union_tag_invalid":
+            context = error["ctx"]
+            names = context["expected_tags"].replace("'", "").split(", ")
+            near = nearest(str(context["tag"]), names)
+            holder = _value(data, _resolve(model, document, error["loc"])[0])
+            if "did you mean" in near and isinstance(holder, dict):
+                holder[context["discriminator"].strip("'")] = near.split("'")[1]
+                places.append(error["loc"])
+    if not places:
+        return []
+    try:
+        model.model_validate(data)
+    except ValidationError as more:
+        return [error for error in more.errors() if any(error["loc"][: len(place)] == place for place in places)]
+    return []
 
 
 def _problem(model: type[Spec], document: Document, error: Any) -> Problem:
@@ -268,8 +306,13 @@ def _told(error: Any, value: Any) -> str:
 
 def _shown(value: Any) -> str:
     """A value as a message shows it: on one line, and not at any length."""
-    text = "true" if value is True else "false" if value is False else " ".join(str(value).split())
-    return f"'{text if len(text) <= 60 else text[:59] + '…'}'"
+    return f"'{shorten('true' if value is True else 'false' if value is False else str(value))}'"
+
+
+def shorten(text: str) -> str:
+    """A text on one line, without what a terminal would obey, and not at any length."""
+    text = "".join(one if one.isprintable() else "\ufffd" for one in " ".join(text.split()))
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
 
 
 _OTHER_WORDS = {

@@ -22,7 +22,7 @@ from lakehouse.errors import (
 from lakehouse.spec import odcs
 from lakehouse.spec.appended import changed_sources
 from lakehouse.spec.contract import Contract
-from lakehouse.spec.document import Document, Location, nearest, read_document, validate
+from lakehouse.spec.document import Document, Location, nearest, read_document, shorten, validate
 from lakehouse.spec.env import Env
 from lakehouse.spec.job import Job
 from lakehouse.spec.query import Query, read_query
@@ -96,13 +96,13 @@ class Project:
         path = folder / f"{name}.yaml"
         document = read_document(path, shown_as=self._shown(path))
         problems = self._read_contracts(document)
+        if isinstance(said := _below(document.data, ("job",)), str) and said != name:
+            message = f"'{shorten(said)}' in a file named {path.name}: the two must be the same"
+            problems.append(document.problem(("job",), message))
         try:
             job = validate(Job, document)
         except InvalidConfigError as error:
             raise InvalidConfigError(problems + error.problems) from None
-        if job.job != name:
-            message = f"'{job.job}' in a file named {path.name}: the two must be the same"
-            problems.append(document.problem(("job",), message))
         problems += changed_sources(document, folder)
         for at, contract in job.contracts.items():
             if isinstance(_below(document.data, at), dict):

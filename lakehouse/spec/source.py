@@ -71,12 +71,24 @@ class TableSource(Spec):
 Source = Annotated[FilesSource | KafkaSource | TableSource, Field(discriminator="kind")]
 
 
+def fields_of(source: FilesSource | KafkaSource | TableSource) -> list[tuple[tuple[str, ...], str]]:
+    """Every text of a source that may hold references, with its place."""
+    found: list[tuple[tuple[str, ...], str | None]]
+    if isinstance(source, FilesSource):
+        found = [(("path",), source.path), (("archive_to",), source.archive_to)]
+    elif isinstance(source, TableSource):
+        return []
+    else:
+        security = source.security
+        found = [
+            (("bootstrap_servers",), source.bootstrap_servers),
+            (("value", "registry"), getattr(source.value, "registry", None)),
+            (("security", "username"), security.username if security else None),
+            (("security", "password"), security.password if security else None),
+        ]
+    return [(at, text) for at, text in found if text]
+
+
 def texts_of(source: FilesSource | KafkaSource | TableSource) -> list[str]:
     """Every text of a source that may hold references."""
-    if isinstance(source, FilesSource):
-        return [text for text in (source.path, source.archive_to) if text]
-    if isinstance(source, TableSource):
-        return []
-    registry = getattr(source.value, "registry", None)
-    security = [source.security.username, source.security.password] if source.security else []
-    return [text for text in (source.bootstrap_servers, registry, *security) if text]
+    return [text for _, text in fields_of(source)]

@@ -196,7 +196,7 @@ def test_a_rule_over_an_unknown_column_is_told_at_its_line_with_the_nearest_name
 """
     [problem] = folder.problems(JOB.replace("    contract: contracts/orders.yaml\n", inline))
     assert problem == (
-        "conf/x.yaml:13:18: sources.orders.contract.rules.1.check: "
+        "conf/x.yaml:13:18: sources.orders.contract.rules.bad.check: "
         "rule 'bad' reads 'amuont', which is not declared; did you mean 'amount'?"
     )
 
@@ -215,16 +215,16 @@ def test_a_contract_file_is_read_in_its_place(folder):
         ("columns:\n  a: itn\n", "contracts/orders.yaml:2:6: columns.a.type: unknown type 'itn'; did you mean 'int'?"),
         (
             "columns: {a: int}\nrules:\n- {name: r, check: b > 1}\n",
-            "contracts/orders.yaml:3:20: rules.0.check: rule 'r'",
+            "contracts/orders.yaml:3:20: rules.r.check: rule 'r'",
         ),
         ("colums: {}\n", "contracts/orders.yaml:1:1: colums: unknown key; did you mean 'columns'?"),
         (
             "rules:\n- {name: r, check: 'true', on_fail: drp}\n",
-            "orders.yaml:2:37: rules.0.on_fail: unknown value 'drp'; did",
+            "orders.yaml:2:37: rules.r.on_fail: unknown value 'drp'; did",
         ),
         (
             "rules:\n- {name: r, check: 'true'}\n- {name: r, check: 'true'}\n",
-            "orders.yaml:3:10: rules.1.name: two rules",
+            "orders.yaml:3:10: rules.r.name: two rules",
         ),
         ("columns: {a: int, A: int}\n", "contracts/orders.yaml:1:22: columns.A: 'a' and 'A' are one column"),
         ("a: &b 1\n", "contracts/orders.yaml:1:4: anchors, aliases and tags"),

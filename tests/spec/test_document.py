@@ -73,7 +73,14 @@ def test_a_valid_file_is_a_job(folder):
         ),
         # pydantic's mark for a key of a mapping
         ("  keys:", "  '[key]':", [":21:3: write.[key]: unknown key; did you mean 'keys'?", "write.keys: is missing"]),
-        ("check:", "chekc:", ["contract.rules.0.check: is missing", ":17:11: sources.orders.contract.rules.0.chekc:"]),
+        (
+            "check:",
+            "chekc:",
+            [
+                "contract.rules.not_negative.check: is missing",
+                ":17:11: sources.orders.contract.rules.not_negative.chekc:",
+            ],
+        ),
         ("  keys:", "  key:", [":21:3: write.key: unknown key; did you mean 'keys'?", ":19:3: write.keys: is missing"]),
     ],
 )
@@ -93,7 +100,7 @@ def test_several_errors_are_told_at_once_in_the_order_of_their_lines(folder):
     text = VALID.replace("silver.orders", "Silver").replace("kind: files", "kind: file").replace("bigint", "bignit")
     text = text.replace("about: One", "abot: One") + "extra: 1\n"
     problems = folder.problems(text)
-    assert [problem.split(":")[1] for problem in problems] == ["1", "2", "7", "19", "23"]
+    assert [problem.split(":")[1] for problem in problems] == ["1", "2", "7", "13", "19", "23"]
 
 
 def test_all_faults_of_a_source_are_told_when_its_kind_is_right(folder):
@@ -101,7 +108,7 @@ def test_all_faults_of_a_source_are_told_when_its_kind_is_right(folder):
     assert [problem.split(": ")[1] for problem in folder.problems(text)] == [
         "sources.orders.csv.delimiter",
         "sources.orders.contract.columns.order_id.type",
-        "sources.orders.contract.rules.0.check",
+        "sources.orders.contract.rules.not_negative.check",
     ]
 
 

@@ -270,15 +270,15 @@ def test_a_bound_is_a_number_or_a_share(at_most, broken, judged, allowed):
     [
         (
             "a > 1, where: c > 1",
-            "conf/x.yaml:17:40: write.contract.rules.0.where: rule 'r' reads 'c', which is not declared",
+            "conf/x.yaml:17:40: write.contract.rules.r.where: rule 'r' reads 'c', which is not declared",
         ),
-        ("unique(a, c)", "conf/x.yaml:17:26: write.contract.rules.0.check: rule 'r' reads 'c', which is not declared"),
-        ('"exists_in(c, s.t.x)"', "conf/x.yaml:17:26: write.contract.rules.0.check: rule 'r' reads 'c'"),
+        ("unique(a, c)", "conf/x.yaml:17:26: write.contract.rules.r.check: rule 'r' reads 'c', which is not declared"),
+        ('"exists_in(c, s.t.x)"', "conf/x.yaml:17:26: write.contract.rules.r.check: rule 'r' reads 'c'"),
         (
             '"exists_in(a, silver.orders.a)"',
-            "conf/x.yaml:17:26: write.contract.rules.0.check: silver.orders is the table",
+            "conf/x.yaml:17:26: write.contract.rules.r.check: silver.orders is the table",
         ),
-        ("uuid() > a", "conf/x.yaml:17:26: write.contract.rules.0.check: uuid() is none of the functions"),
+        ("uuid() > a", "conf/x.yaml:17:26: write.contract.rules.r.check: uuid() is none of the functions"),
     ],
 )
 def test_a_fault_of_a_rule_has_its_line(folder, rule, told_as):
@@ -318,7 +318,7 @@ def test_a_contract_of_a_write_is_read_from_its_file(folder):
     folder.write("contracts/out.yaml", "columns: {a: int}\nrules: [{name: r, check: c > 1}]\n")
     begin = JOB.index("  contract:\n")
     [problem] = folder.problems(JOB[:begin] + "  contract: contracts/out.yaml\n")
-    assert problem.startswith("contracts/out.yaml:2:26: rules.0.check: rule 'r' reads 'c'")
+    assert problem.startswith("contracts/out.yaml:2:26: rules.r.check: rule 'r' reads 'c'")
 
 
 def test_the_rules_of_the_documentation_are_rules(folder):
