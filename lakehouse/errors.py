@@ -5,6 +5,7 @@ LakehouseError
 │   ├── InvalidConfigError              one or more problems in a file, each with its line
 │   ├── JobNotFoundError                no such job in this project
 │   ├── TransformMismatchError          the parameters of transform() are not the names of the sources
+│   ├── DefinitionChangeError           the table was written by another mode, other keys or another order
 │   ├── RunOrderError                   jobs that read each other's tables were to run side by side
 │   └── UndefinedReferenceError                 ${env:…} or ${param:…} that nothing defines
 ├── SetupError                 exit 1   the machine lacks something; `lakehouse doctor --fix` mends most of them
@@ -118,6 +119,12 @@ class JobNotFoundError(ConfigError):
     """No such job in this project."""
 
     code = "JOB_NOT_FOUND"
+
+
+class DefinitionChangeError(ConfigError):
+    """``mode``, ``keys``, ``sequence_by``, ``snapshot_by`` or ``snapshot_as`` differ from what wrote the table."""
+
+    code = "DEFINITION_CHANGE"
 
 
 class RunOrderError(ConfigError):

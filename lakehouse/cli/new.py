@@ -72,6 +72,7 @@ def _made(
     for one in sample.columns:
         click.echo(f"  {plain(one.name)}  {plain(one.type)}", err=True)
     wanted = _wanted(job, name, sample, **{key: value for key, value in asked.items() if key != "name"})
+    _warn_of_keys(wanted, sample)
     try:
         project: Project | None = Project.around(Path.cwd())
     except ConfigError:
@@ -88,6 +89,17 @@ def _made(
             click.echo(f"wrote {path}")
         click.echo(f"next: lakehouse check; pytest; lakehouse run {job}", err=True)
     return {"job": job, "status": "done", "dry_run": dry_run, "files": sorted(made)}, None
+
+
+def _warn_of_keys(wanted: Wanted, sample: Sample) -> None:
+    """Say where the keys and the sequence do not tell the rows of the sample apart."""
+    known = {one.name for one in sample.columns}
+    if not known.issuperset((*wanted.keys, *wanted.sequence_by)):
+        return
+    if groups := sample.ambiguous(wanted.keys, wanted.sequence_by):
+        keys, sequence = ", ".join(wanted.keys), ", ".join(wanted.sequence_by)
+        text = f"warning: {groups:,} keys ({keys}) have rows in the sample that differ and have the same {sequence}"
+        click.echo(f"{text}: of each all but one would count as duplicates and be left out", err=True)
 
 
 def _wanted(job: str, name: str, sample: Sample, **asked: Any) -> Wanted:

@@ -192,6 +192,10 @@ def judge(spark: SparkSession, plan: Plan, limits: Breaker, *, aside: int, of: i
     most, planned = limits.max_quarantine_fraction, plan.planned
     if most is not None and aside > most * of:
         raise _tripped(plan, f"{aside:,} of its {of:,} rows would be put aside", f"max_quarantine_fraction: {most:g}")
+    most = limits.max_duplicate_fraction
+    if most is not None and planned.duplicates > most * planned.rows:
+        told = f"{planned.duplicates:,} of its {planned.rows:,} rows are duplicates of another by key and sequence"
+        raise _tripped(plan, told, f"max_duplicate_fraction: {most:g}")
     most, changed = limits.max_change_fraction, planned.updated + planned.deleted
     # what is overwritten or truncated has no row of the batch for each that goes
     changed = max(changed, planned.rows_removed - planned.rows_added)

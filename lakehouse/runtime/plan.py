@@ -14,6 +14,7 @@ from lakehouse.check.others import Beside
 from lakehouse.errors import LakehouseError, first_line
 from lakehouse.lake.batch import CODE, MESSAGE, RAW, SOURCE, Arrived, sourced
 from lakehouse.lake.checkpoint import Checkpoint
+from lakehouse.lake.look import look
 from lakehouse.lake.storage import local
 from lakehouse.lake.table import Table, exists, head, read_table
 from lakehouse.read.feed import Due
@@ -22,6 +23,7 @@ from lakehouse.runtime.feeds import feed_of
 from lakehouse.runtime.judged import after_transform
 from lakehouse.runtime.session import settled, start
 from lakehouse.spec.source import TableSource
+from lakehouse.write.definition import check_definition
 from lakehouse.write.evolve import fits, renamed
 
 if TYPE_CHECKING:
@@ -44,6 +46,9 @@ def planned(work: Workplace, *, spark: SparkSession | None = None, explain_write
     spark = spark or start(work.job.job, work.settings)
     with settled(spark, work.settings):
         yield f"job {work.job.job} in {work.lake.root}"
+        target = work.lake.table(work.job.write.table)
+        if found := look(spark, target):
+            check_definition(found.properties, work.job.write, target)
         frames = {}
         for name, source in work.job.sources.items():
             due = _due(work, spark, source)

@@ -10,12 +10,14 @@ from lakehouse.check.quarantine import REPLAY, REQUEUE
 from lakehouse.errors import CommitMissingError, ConfigError, SourceEmptyError
 from lakehouse.lake.batch import Identity
 from lakehouse.lake.frame import literal
+from lakehouse.lake.look import look
 from lakehouse.lake.storage import local
 from lakehouse.lake.table import AUXILIARY, Table, commits, exists, head, layout, read_table
 from lakehouse.runtime import stream
 from lakehouse.runtime.journal import Journal
 from lakehouse.spec.failures import NEVER
 from lakehouse.write.commit import REFRESH
+from lakehouse.write.definition import MODE, changed
 
 if TYPE_CHECKING:
     import threading
@@ -136,10 +138,23 @@ def finish(work: Workplace, spark: SparkSession, target: Table) -> None:
             others = f"(stream LIKE '{REQUEUE}%' OR stream LIKE '{REPLAY}%')"
             again = f"job = {literal(work.job.job)} AND {others}"
             spark.sql(f"DELETE FROM {quarantine.sql} WHERE stream = {literal(old)} OR ({again})")  # noqa: S608 -- quoted
+        _define(work, spark, target)
         _take_memory(beside, target)
         shutil.rmtree(beside.replaces, ignore_errors=True)
         beside.folders[1].replace(beside.replaces)
     _clear(beside)
+
+
+def _define(work: Workplace, spark: SparkSession, target: Table) -> None:
+    """Let the table say what it is written by now, where it says something else from before."""
+    found = look(spark, target)
+    old = found.properties if found else {}
+    if new := {name: value for name, value in changed(old, work.job.write).items() if MODE in old}:
+        if work.job.write.mode != "append":
+            # its readers are given its changes
+            new["delta.enableChangeDataFeed"] = "true"
+        listed = ", ".join(f"{literal(name)} = {literal(value)}" for name, value in new.items())
+        spark.sql(f"ALTER TABLE {target.sql} SET TBLPROPERTIES ({listed})")
 
 
 def _take_memory(beside: _Beside, target: Table) -> None:

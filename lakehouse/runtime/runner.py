@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from lakehouse.errors import LakehouseError
 from lakehouse.lake.faults import typed
+from lakehouse.lake.look import look
 from lakehouse.lake.quality import OF_RUN, Judgement, Quality
 from lakehouse.lake.table import exists, head
 from lakehouse.publish.ledger import Event, Rows
@@ -26,6 +27,7 @@ from lakehouse.runtime.order import check_order
 from lakehouse.runtime.result import RunResult, Target
 from lakehouse.runtime.session import settled, start
 from lakehouse.spec.event_time import seconds
+from lakehouse.write.definition import check_definition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -210,7 +212,7 @@ def _attempt(
     """Run what is due."""
     total.begin()
     journal.begin_again()
-    _run(work, journal, total.add, batches)
+    _run(work, journal, total.add, batches, anew=total.anew and work.job.is_incremental)
 
 
 def _told_of(work: Workplace, journal: Journal, warn: Callable[[Failure], None], failure: Failure) -> None:
@@ -237,10 +239,14 @@ def _run(
     journal: Journal,
     done: Callable[[Outcome], None],
     batches: Callable[[Journal, Callable[[Outcome], None]], None],
+    *,
+    anew: bool,
 ) -> None:
     spark, target = journal.spark, work.lake.table(work.job.write.table)
     refresh.finish(work, spark, target)
     setback.finish(spark, work)
+    if not anew and (found := look(spark, target)):
+        check_definition(found.properties, work.job.write, target)
     batches(journal, done)
     if exists(spark, target):
         work.lake.register(spark, target)

@@ -51,6 +51,10 @@ class Breaker(Spec):
     max_quarantine_fraction: Annotated[
         Fraction | None, Field(description="More of a batch's rows may not be put aside: nothing of it is written.")
     ] = None
+    max_duplicate_fraction: Annotated[
+        Fraction | None,
+        Field(description="More of a batch's rows may not lose to another of their key and sequence; none is written."),
+    ] = None
     max_change_fraction: Annotated[
         Fraction | None,
         Field(description="More of the table's rows may not be updated or deleted by a batch: nothing is written."),

@@ -14,6 +14,7 @@ from lakehouse.lake.frame import col, literal, quoted, sql_type
 from lakehouse.lake.look import DEFAULT, GENERATED, IDENTITY, Look, fills_itself, look
 from lakehouse.lake.table import Commit, Layout, head
 from lakehouse.lake.types import alike, brought, joined, parts, resolved, settled
+from lakehouse.write.definition import changed, check_definition, define
 from lakehouse.write.holds import holds
 from lakehouse.write.new_table import make, paths, statistics, storable
 from lakehouse.write.refusal import refused
@@ -79,11 +80,11 @@ def fits(batch: DataFrame, spec: Write, target: Table) -> Fit:
     rows = batch.drop(*getattr(spec, "except_columns", ()))
     found = look(batch.sparkSession, target)
     holds(rows, spec, found)
-    return _fit(rows, spec, target, found)
+    return _fit(rows, spec, target, found, spec)
 
 
 def fitted(
-    batch: DataFrame, spec: Write, target: Table, about: str, fit: Fit | None = None
+    batch: DataFrame, spec: Write, target: Table, about: str, fit: Fit | None = None, *, of: Write | None = None
 ) -> tuple[DataFrame, Commit, dict[str, str]]:
     """The batch as the target has its columns, the target's newest commit, and what the writer needs to add columns.
 
@@ -96,6 +97,7 @@ def fitted(
         target: the table.
         about: the table's comment, where it is made.
         fit: what was found when the batch was held against the target; without it the target is looked at here.
+        of: the write as the job has it, where ``spec`` was made of it.
 
     Raises:
         KeyMissingError, LayoutChangeError, SchemaDriftError, TypeChangeError, WriteError.
@@ -106,12 +108,12 @@ def fitted(
         found = look(spark, target)
     holds(batch, spec, found)
     if found is None:
-        make(storable(batch, spec), spec, target, about)
+        make(storable(batch, spec), spec, target, about, define(of or spec))
         found = look(spark, target)
         if found is None:
             message = f"{target.name} was made, and is not there"
             raise WriteError(message)
-    now = _fit(batch, spec, target, found)
+    now = _fit(batch, spec, target, found, of or spec)
     with refused(target):
         for statement in now.alterations:
             spark.sql(statement)
@@ -132,22 +134,24 @@ def grown(target: DataFrame, batch: DataFrame) -> DataFrame:
     return target.withColumns(changed) if changed else target
 
 
-def _fit(batch: DataFrame, spec: Write, target: Table, found: Look | None) -> Fit:
-    """What the rows make of the table.
+def _fit(batch: DataFrame, spec: Write, target: Table, found: Look | None, of: Write) -> Fit:
+    """What the rows make of the table; ``of`` is the write as the job has it.
 
     Raises:
-        LayoutChangeError, SchemaDriftError, TypeChangeError, WriteError: it cannot be made.
+        DefinitionChangeError, LayoutChangeError, SchemaDriftError, TypeChangeError, WriteError: it cannot be made.
     """
     rows = StructType([field for field in batch.schema.fields if not field.name.startswith("__")])
     rows = StructType([StructField(one.name, one.dataType) for one in rows.fields])
     if found is None:
         after = settled(rows)
         return Fit(None, after if isinstance(after, StructType) else rows)
+    check_definition(found.properties, of, target)
     same_layout(found.layout, spec, target)
     after, differences = joined(found.schema, rows)
     _may_differ(differences, spec, target)
     _numbers_itself(rows, spec, target, found)
-    return Fit(found, after, tuple(differences), tuple(_alterations(found, after, differences, spec, target)))
+    alterations = _alterations(found, after, differences, spec, target, changed(found.properties, of))
+    return Fit(found, after, tuple(differences), tuple(alterations))
 
 
 def _may_differ(differences: Sequence[Difference], spec: Write, target: Table) -> None:
@@ -213,10 +217,15 @@ def _told(one: Layout) -> str:
 
 
 def _alterations(
-    found: Look, after: StructType, differences: Sequence[Difference], spec: Write, target: Table
+    found: Look,
+    after: StructType,
+    differences: Sequence[Difference],
+    spec: Write,
+    target: Table,
+    definition: Mapping[str, str],
 ) -> Iterator[str]:
     """The statements that the table needs before the write, in their order."""
-    properties = {}
+    properties = dict(definition)
     # only once a type does grow: there are readers that know nothing of it
     enabled = found.properties.get("delta.enableTypeWidening", "").lower() == "true"
     if not enabled and any(one.kind == "wider" for one in differences):

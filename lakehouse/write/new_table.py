@@ -25,11 +25,11 @@ _MOST_WITH_STATISTICS = 32
 """Columns that Delta keeps statistics of where nothing else is said."""
 
 
-def make(batch: DataFrame, spec: Write, target: Table, about: str) -> None:
-    """Make the target, empty."""
+def make(batch: DataFrame, spec: Write, target: Table, about: str, definition: Mapping[str, str]) -> None:
+    """Make the target, empty; ``definition`` are the properties that say what wrote it."""
     schema = StructType([field for field in batch.schema.fields if not field.name.startswith("__")])
     properties = {
-        "lakehouse.mode": spec.mode,
+        **definition,
         "delta.enableDeletionVectors": "true",
         # what compares keys reads the table with each batch, and its log from the newest checkpoint on
         "delta.checkpointInterval": "100" if spec.mode == "append" else "50",

@@ -43,11 +43,16 @@ if TYPE_CHECKING:
 
     from lakehouse.lake.batch import Identity
     from lakehouse.lake.table import Table
-    from lakehouse.spec.write import Scd1Write
+    from lakehouse.spec.write import Scd1Write, Write
 
 
-def plan(batch: DataFrame, spec: Scd1Write, target: Table, identity: Identity, about: str) -> Plan:
-    """Compare the events with the rows of their keys. Only rows that are new, or newer and different, are written."""
+def plan(
+    batch: DataFrame, spec: Scd1Write, target: Table, identity: Identity, about: str, *, of: Write | None = None
+) -> Plan:
+    """Compare the events with the rows of their keys. Only rows that are new, or newer and different, are written.
+
+    ``of`` is the write as the job has it, where ``spec`` was made of it.
+    """
     spark = batch.sparkSession
     flags = {
         DELETED: flag(batch, spec.apply_as_deletes, spec.table, "apply_as_deletes"),
@@ -56,7 +61,7 @@ def plan(batch: DataFrame, spec: Scd1Write, target: Table, identity: Identity, a
     batch = batch.withColumns(flags)
     in_parts = bool(spec.ignore_null_updates) or spec.update_columns is not None
     batch = without(partial.told(batch, spec) if in_parts else batch, (*spec.except_columns, spec.update_columns))
-    batch, before, options = fitted(batch, spec, target, about)
+    batch, before, options = fitted(batch, spec, target, about, of=of)
     kind = PartialRows if in_parts else WholeRows
     batch = kind.ranked(batch, spec)
     size = sized(batch, spec.keys)

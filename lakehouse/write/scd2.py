@@ -24,12 +24,17 @@ if TYPE_CHECKING:
 
     from lakehouse.lake.batch import Identity
     from lakehouse.lake.table import Commit, Table
-    from lakehouse.spec.write import Scd2Write
+    from lakehouse.spec.write import Scd2Write, Write
     from lakehouse.write.commit import Plan
 
 
-def plan(batch: DataFrame, spec: Scd2Write, target: Table, identity: Identity, about: str) -> Plan:
-    """Make the versions of the batch's keys anew; only those that differ from the table's are written."""
+def plan(
+    batch: DataFrame, spec: Scd2Write, target: Table, identity: Identity, about: str, *, of: Write | None = None
+) -> Plan:
+    """Make the versions of the batch's keys anew; only those that differ from the table's are written.
+
+    ``of`` is the write as the job has it, where ``spec`` was made of it.
+    """
     spark = batch.sparkSession
     flags = {
         DELETED: flag(batch, spec.apply_as_deletes, spec.table, "apply_as_deletes"),
@@ -38,7 +43,8 @@ def plan(batch: DataFrame, spec: Scd2Write, target: Table, identity: Identity, a
     batch = batch.withColumns({**flags, "__sequence": sequence(batch, spec)})
     batch = with_versions(trackable(without(batch, spec.except_columns), spec), spec)
     # the table has the sequence in valid_from, whether or not it keeps the columns of it
-    batch, before, options = fitted(batch, spec.model_copy(update={"sequence_by": (spec.valid_from,)}), target, about)
+    by_start = spec.model_copy(update={"sequence_by": (spec.valid_from,)})
+    batch, before, options = fitted(batch, by_start, target, about, of=of or spec)
     batch = materialise(ordered(batch, spec))
     held = None if before.is_empty_table else read_table(spark, target)
     size = sized(batch, spec.keys)

@@ -82,11 +82,11 @@ def _as_events(batch: DataFrame, spec: SnapshotWrite, target: Table, identity: I
     if spec.snapshot_as == "scd1":
         shared = {name: getattr(spec, name) for name in Scd1Write.model_fields if hasattr(spec, name)}
         as_events = Scd1Write(**{**shared, "mode": "scd1", "sequence_by": (by,)})
-        return scd1.plan(batch, as_events, target, identity, about)
+        return scd1.plan(batch, as_events, target, identity, about, of=spec)
     shared = {name: getattr(spec, name) for name in Scd2Write.model_fields if hasattr(spec, name)}
     dropped = (*dropped, "_snapshot") if by == "_snapshot" else dropped
     versions = Scd2Write(**{**shared, "mode": "scd2", "sequence_by": (by,), "except_columns": dropped})
-    return scd2.plan(batch, versions, target, identity, about)
+    return scd2.plan(batch, versions, target, identity, about, of=spec)
 
 
 def _snapshot(batch: DataFrame, spec: SnapshotWrite) -> Column:
@@ -256,7 +256,7 @@ def _versions(
     trackable(batch, as_scd2)
     batch = with_versions(batch.withColumn("__sequence", F.col(_AT)), as_scd2)
     by_start = as_scd2.model_copy(update={"sequence_by": (spec.valid_from,)})
-    batch, before, options = fitted(batch, by_start, target, about)
+    batch, before, options = fitted(batch, by_start, target, about, of=spec)
     batch = materialise(ordered(batch, by_start))
     size = _whole(batch, spec)
     held = None if before.is_empty_table else read_table(spark, target)

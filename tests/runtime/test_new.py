@@ -53,7 +53,8 @@ def test_in_an_empty_folder_a_new_source_becomes_a_table(spark, tmp_path, lakeho
     (tmp_path / "landing/orders/1.csv").write_text(ORDERS)
     asked = ("silver_orders", "--from", "../landing/orders", "--mode", "scd1", "--table", "silver.orders")
     asked += ("--keys", "order id", "--sequence-by", "updated_at", "--about", 'One "row" per order.')
-    code, out, _ = lakehouse("new", *asked, "--dry-run")
+    code, out, err = lakehouse("new", *asked, "--dry-run")
+    assert "warning" not in err
     assert (code, "--- conf/silver_orders.yaml\njob: silver_orders\n" in out, list(project.iterdir())) == (0, True, [])
 
     code, out, _ = lakehouse("new", *asked, "--json")
@@ -76,6 +77,17 @@ def test_in_an_empty_folder_a_new_source_becomes_a_table(spark, tmp_path, lakeho
     result = json.loads(out.splitlines()[-1])
     assert (result["rows"]["read"], result["rows"]["inserted"]) == (28, 28)
     run_its_test(spark, project, "silver_orders")
+
+    # keys that do not tell its own rows apart: the third row is the second one again
+    (tmp_path / "landing/lines").mkdir()
+    (tmp_path / "landing/lines/1.csv").write_text("invoice,line,day\n1,1,2026-01-01\n1,2,2026-01-01\n1,2,2026-01-01\n")
+    asked_of = ("lines", "--from", "../landing/lines", "--mode", "scd1", "--table", "silver.lines", "--dry-run")
+    for keys, is_told in (("invoice", True), ("invoice,line", False)):
+        code, _, err = lakehouse("new", *asked_of, "--keys", keys, "--sequence-by", "day")
+        assert (code, "1 keys (invoice) have rows in the sample that differ and have the same day" in err) == (
+            0,
+            is_told,
+        )
 
     # nothing is written over
     code, _, err = lakehouse("new", *asked)

@@ -14,7 +14,9 @@ from pyspark.sql import DataFrame, SparkSession
 
 from lakehouse.errors import (
     CommitMissingError,
+    DefinitionChangeError,
     DeleteGuardError,
+    HeldError,
     KeyMissingError,
     LakehouseError,
     TypeChangeError,
@@ -694,3 +696,64 @@ def _damage(workshop: Any, table: str) -> None:
     workshop.spark.sql(f"DELETE FROM delta.`{workshop.folder}/ops/runs` WHERE event = 'batch' AND batch = 2")
     (workshop.folder / "_checkpoints" / "silver" / "recorded").write_text("1")
     (workshop.folder / "_checkpoints" / "silver" / ".recorded.crc").unlink(missing_ok=True)
+
+
+DEFINED = """
+sources:
+  orders: {kind: table, table: bronze.orders, stream: true}
+write: {table: silver.t, mode: MODE, keys: [KEYS], sequence_by: SEQUENCE}
+breaker: {max_duplicate_fraction: 0.5}
+"""
+
+
+def test_a_table_of_other_keys_order_or_mode_is_refused_before_anything_is_read(workshop: Any) -> None:
+    def as_written(mode: str = "scd1", keys: str = "a, b, c", sequence: str = "at") -> None:
+        text = DEFINED.replace("MODE", mode).replace("KEYS", keys).replace("SEQUENCE", sequence)
+        workshop.job("silver", text if mode != "append" else text.replace("keys: [a, b, c], sequence_by: at", ""))
+
+    schema, table = "a int, b int, c int, at int", f"delta.`{workshop.folder}/silver/t`"
+    workshop.put("bronze.orders", schema, [(1, 1, 1, 1), (1, 2, 1, 1)])
+    as_written()
+    workshop.run("silver")
+    workshop.put("bronze.orders", schema, [(1, 3, 1, 1)])
+    changes = [{"keys": "a, c"}, {"sequence": "b"}, {"mode": "scd2"}, {"mode": "append"}, {"keys": "b, a, c"}]
+    for change in changes:
+        as_written(**change)
+        with pytest.raises(DefinitionChangeError, match=r"silver\.t was written by another definition") as found:
+            workshop.run("silver")
+        assert "--full-refresh" in found.value.hint
+        with pytest.raises(DefinitionChangeError):
+            list(planned(prepare("silver", lake=str(workshop.folder), root=workshop.project), spark=workshop.spark))
+    assert workshop.version("silver.t") == 1
+    as_written(keys="A, b, C")
+    assert workshop.run("silver").rows.inserted == 1
+    # a table of an older version says nothing of its keys, and takes them over with the next batch
+    workshop.spark.sql(f"ALTER TABLE {table} UNSET TBLPROPERTIES ('lakehouse.keys', 'lakehouse.sequence_by')")
+    workshop.put("bronze.orders", schema, [(1, 4, 1, 1)])
+    as_written()
+    assert workshop.run("silver").rows.inserted == 1
+    as_written(keys="a, c")
+    with pytest.raises(DefinitionChangeError):
+        workshop.run("silver")
+    # nearly all rows of a batch are duplicates, which is what a wrong key looks like
+    text = DEFINED.replace("MODE", "scd1").replace("KEYS", "a, c").replace("SEQUENCE", "at")
+    workshop.job("silver_u", text.replace("silver.t", "silver.u"))
+    with pytest.raises(HeldError, match="3 of its 4 rows are duplicates .* max_duplicate_fraction: 0.5"):
+        workshop.run("silver_u")
+
+
+def test_a_full_refresh_takes_over_another_definition(workshop: Any) -> None:
+    workshop.put("bronze.orders", "a int, b int, c int, at int", [(1, 1, 1, 1), (1, 2, 1, 2)])
+    text = DEFINED.replace("MODE", "scd1").replace("SEQUENCE", "at")
+    workshop.job("silver", text.replace("KEYS", "a, b, c"))
+    workshop.run("silver")
+    workshop.job("silver", text.replace("KEYS", "a, c"))
+    assert workshop.run("silver", full_refresh=True).rows.inserted == 1
+    assert workshop.run("silver").status == "done"
+    workshop.job("silver", text.replace("KEYS", "a, b, c"))
+    with pytest.raises(DefinitionChangeError):
+        workshop.run("silver")
+    # what a RESTORE brings back is of the keys that it was written by
+    workshop.spark.sql(f"RESTORE TABLE delta.`{workshop.folder}/silver/t` TO VERSION AS OF 1").collect()
+    properties = workshop.spark.sql(f"SHOW TBLPROPERTIES delta.`{workshop.folder}/silver/t`").collect()
+    assert {row.key: row.value for row in properties}["lakehouse.keys"] == '["a", "b", "c"]'
