@@ -133,18 +133,20 @@ def _with_received(rows: DataFrame) -> DataFrame:
     return rows.withColumns({AS_RECEIVED: whole, **skip})
 
 
-def required(produced: DataFrame, missing: Mapping[str, Column], record: Sequence[str]) -> tuple[DataFrame, DataFrame]:
-    """Split what a transform made: rows in which no column of these is missing where it must not be; and the rest.
+def required(produced: DataFrame, faults: Mapping[str, Column], record: Sequence[str]) -> tuple[DataFrame, DataFrame]:
+    """Split what a transform made: rows that have none of these faults; and the rest, as quarantine takes it.
 
-    The rest is as quarantine takes it.
+    ``faults`` are conditions by their reason, such as ``NULL_KEY:id``, which begins with the code.
     """
-    told = [F.when(is_missing, F.lit(f"NULL_KEY:{name}")) for name, is_missing in missing.items()]
+    told = [F.when(is_there, F.lit(reason)) for reason, is_there in faults.items()]
     reasons = F.array_compact(F.array(*told, F.lit(None).cast("string")))
     good = produced.where(F.size(reasons) == 0)
     bad = produced.withColumn(REASONS, reasons).where(F.size(REASONS) > 0)
     message = F.concat(F.lit("after the transform: "), F.array_join(REASONS, ", "))
     columns = [col(name) for name in record]
-    return good, _aside(bad, columns, code=F.lit("NULL_KEY"), reasons=F.col(REASONS), message=message)
+    return good, _aside(
+        bad, columns, code=F.substring_index(F.element_at(REASONS, 1), ":", 1), reasons=F.col(REASONS), message=message
+    )
 
 
 def too_late(rows: DataFrame, produced: Sequence[str]) -> DataFrame:

@@ -42,6 +42,8 @@ from lakehouse.write import plan
 from lakehouse.write.commit import FAR_BACK, Plan, WriteResult, earlier, result
 from lakehouse.write.events import flag
 from lakehouse.write.evolve import renamed
+from lakehouse.write.partitions import CODE as PARTITION_VALUE
+from lakehouse.write.partitions import unfit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -467,17 +469,27 @@ def _writable(work: Workplace, produced: DataFrame, count: int | None) -> tuple[
     spec = work.job.write
     named = [*getattr(spec, "keys", ()), *getattr(spec, "sequence_by", ()), *_snapshot_column(spec)]
     needed = [name for name in named if resolved(produced.schema, name)]
-    if not needed and count is not None:
+    unheld = unfit(produced, spec)
+    if not needed and not unheld and count is not None:
         return produced, {"produced": count, "rejected": 0}, produced
-    # a truncate is of no key
-    truncate = flag(produced, getattr(spec, "apply_as_truncates", None), spec.table, "apply_as_truncates")
+    # a truncate is of no key, and a deletion writes nothing but its key
+    truncate, delete = (
+        flag(produced, getattr(spec, name, None), spec.table, name)
+        for name in ("apply_as_truncates", "apply_as_deletes")
+    )
     record = [name for name in produced.columns if name != SOURCE]
-    keys = getattr(spec, "keys", ())
-    missing = {name: path(produced, name).isNull() & (~truncate if name in keys else F.lit(True)) for name in needed}
-    good, bad = required(produced, missing, record)
-    any_missing = reduce(lambda one, other: one | other, missing.values(), F.lit(False))
-    counts = produced.agg(F.count("*").alias("produced"), F.count_if(any_missing).alias("rejected")).collect()[0]
-    return good if needed else produced, {"produced": counts.produced, "rejected": counts.rejected}, bad
+    keys = {name.lower() for name in getattr(spec, "keys", ())}
+    faults = {}
+    for name in needed:
+        asked = ~truncate if name.lower() in keys else F.lit(True)
+        faults[f"NULL_KEY:{name}"] = path(produced, name).isNull() & asked
+    for name, is_unfit in unheld.items():
+        asked = ~truncate if name.lower() in keys else ~truncate & ~delete
+        faults[f"{PARTITION_VALUE}:{name}"] = is_unfit & asked
+    good, bad = required(produced, faults, record)
+    any_fault = reduce(lambda one, other: one | other, faults.values(), F.lit(False))
+    counts = produced.agg(F.count("*").alias("produced"), F.count_if(any_fault).alias("rejected")).collect()[0]
+    return good if faults else produced, {"produced": counts.produced, "rejected": counts.rejected}, bad
 
 
 def _snapshot_column(spec: Write) -> Sequence[str]:

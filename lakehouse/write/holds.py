@@ -24,6 +24,7 @@ from pyspark.sql.types import (
 from lakehouse.errors import KeyMissingError, WriteError
 from lakehouse.lake.look import fills_itself
 from lakehouse.lake.types import parts, resolved
+from lakehouse.write.partitions import is_partition_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,6 +118,9 @@ def _layout_holds(schema: StructType, spec: Write) -> None:
                 f"{spec.table}: partition_by names {name}: Delta partitions by whole simple columns, not by {what}"
             )
             raise WriteError(message, hint="make a column of it in transform(), or say cluster_by")
+        if not is_partition_type(kind):
+            message = f"{spec.table}: partition_by names {name}: not every {kind.simpleString()} has a text of its own"
+            raise WriteError(message, hint="make a text, a whole number or a decimal of it in transform()")
     if len(whole) == len(spec.partition_by):
         message = f"{spec.table}: partition_by names every column, and Delta keeps none of them in the files"
         raise WriteError(message, hint="leave one out")
