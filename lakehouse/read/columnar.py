@@ -53,7 +53,8 @@ class Columnar:
             try:
                 with _read_nanos(spark, nanos):
                     rows = self._rows(spark, same)
-                    rows = rows.withColumns(timestamps(rows.schema, nanos)) if nanos else rows
+                    made = timestamps(rows.schema, nanos) if nanos else {}
+                    rows = rows.withColumns({name: made[name] for name in rows.columns if name in made})
                     found |= {field.name: field.dataType.simpleString() for field in rows.schema.fields}
             except Exception as error:
                 if not is_the_files_fault(error):

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.errors import ConfigError
+from lakehouse.read.layout.layout import contradict
 from lakehouse.read.layout.workbook import check_parts, check_sheet
 from lakehouse.read.scan import Unreadable, usable
 
@@ -39,11 +40,13 @@ def objects(file: BinaryIO, options: ExcelOptions, limits: FileLimits) -> Iterat
         message = "Excel files are read by openpyxl, which is not installed"
         raise ConfigError(message, hint="pip install 'lakehouse[excel]'") from None
     try:
-        check_parts(file, limits)
+        named = check_parts(file, limits)
         with warnings.catch_warnings():
             # of styles and other things that are of no value
             warnings.simplefilter("ignore")
             book = library.load_workbook(file, read_only=True, data_only=True)
+            if named and named != len(book.sheetnames):
+                contradict(f"it names {named:,} sheets, and has {len(book.sheetnames):,}")
             sheet = _sheet(book, options)
             has_formulas = check_sheet(file, _part_of(sheet))
             written = library.load_workbook(file, read_only=True) if has_formulas else None

@@ -184,10 +184,6 @@ def _usable(members: Sequence[zipfile.ZipInfo], most: int) -> None:
     if not members:
         message = "the zip holds no file"
         raise Unreadable(message, "FILE_EMPTY")
-    names = {member.filename for member in members}
-    if len(names) < len(members):
-        message = f"the zip holds {len(members):,} files of {len(names):,} names"
-        raise Unreadable(message)
     # of a member no more is read than it is said to have
     if (size := sum(member.file_size for member in members)) > most:
         exceed("ratio and limits.unpacked_bytes", f"the zip unpacks to {size:,} bytes; at most {most:,} of it are read")

@@ -10,6 +10,7 @@ import gzip
 import io
 import random
 import struct
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -294,6 +295,14 @@ def of_workbooks() -> Iterator[Attack]:
     yield Attack("two workbooks.xlsx", good + good, INCONSISTENT)
     yield Attack("something before it.xlsx", b"MZ" + bytes(100) + good, INCONSISTENT)
     yield Attack("zeros.xlsx", zipped(("xl/workbook.xml", bytes(40 << 20))), LIMIT)
+
+
+def _with(content: bytes, part: str, data: bytes) -> bytes:
+    """A zip with one more part, of a name that is there already."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        other = part.replace("1", "9")
+        made = zipped((other, data), *[(name, archive.read(name)) for name in archive.namelist()])
+    return made.replace(other.encode(), part.encode())
 
 
 def of_archives() -> Iterator[Attack]:

@@ -11,6 +11,9 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import Row, SparkSession
 
+from lakehouse.lake.storage import list_files
+from lakehouse.read.files import columns_of_files
+from lakehouse.spec.files import FilesSource
 from tests.read.corpus.binary import a_parquet, an_orc
 
 Read = Callable[..., Any]
@@ -60,7 +63,9 @@ def test_a_reserved_name_makes_the_file_unreadable(read: Read, parquet: Callable
     assert found.good == {"b.parquet": [{"id": 1}]}
 
 
-def test_nanoseconds_are_timestamps_wherever_they_stand_and_no_digit_is_lost(read: Read) -> None:
+def test_nanoseconds_are_timestamps_wherever_they_stand_and_no_digit_is_lost(
+    read: Read, spark: SparkSession, tmp_path: Path
+) -> None:
     """pandas and pyarrow write nanoseconds; Spark has none, and refused the file."""
     moment, beyond = 1704067200123456000, 1704067200123456789
     ns, utc = pa.timestamp("ns"), pa.timestamp("ns", "UTC")
@@ -89,6 +94,15 @@ def test_nanoseconds_are_timestamps_wherever_they_stand_and_no_digit_is_lost(rea
     assert [_lower(row) for row in found.good["b.parquet"] + found.good["c.parquet"]] == [{"id": 6, "at": at}, first]
     assert [code for code, _ in found.bad["a.parquet"]] == ["NANOSECONDS"] * 2
     assert f'"At":{beyond}' in found.bad["a.parquet"][1][1]
+    told = columns_of_files(
+        spark, list_files(spark, str(next(tmp_path.iterdir())), "a*"), FilesSource(kind="files", path="x")
+    )
+    assert {name: told[name] for name in ("At", "u", "s")} == {
+        "At": "timestamp_ntz",
+        "u": "timestamp",
+        "s": "struct<a:int,t:timestamp_ntz>",
+    }
+    assert told.keys() == set(table.column_names)
 
 
 def test_lists_of_every_kind_have_as_many_values_as_the_footer_says(read: Read) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from typing import IO, TYPE_CHECKING
 
 from lakehouse.read.layout.layout import contradict, exceed
@@ -34,6 +35,8 @@ def check_archive(archive: zipfile.ZipFile, size: int, limits: FileLimits) -> No
     members = sorted(archive.infolist(), key=lambda member: member.header_offset)
     if len(members) > limits.members:
         exceed("members", f"the zip holds {len(members):,} files; at most {limits.members:,} are read")
+    if twice := [name for name, times in Counter(one.filename for one in members).items() if times > 1]:
+        contradict(f"it has two files called {twice[0]}")
     file = archive.fp
     if file is None:
         contradict("it is closed")

@@ -30,11 +30,15 @@ _HEAD = 64
 _BLANK = b" \t\r\n\0\xef\xbb\xbf\xff\xfe"
 _LARGE = ("xl/worksheets/", "xl/sharedstrings")
 
+_PARENTS = {"row": "sheetData", "c": "row", "v": "c", "is": "c", "f": "c"}
+"""What stands where: a row within a row would come out of order, and be lost."""
+
+_SHEET = re.compile(rb"<(?:[\w.-]+:)?sheet[\s/>]")
 _PLACE = re.compile(r"([A-Z]{1,3})([0-9]{1,7})")
 
 
-def check_parts(file: BinaryIO, limits: FileLimits) -> None:
-    """Check that a workbook is one zip, not too large, and has no more elements than are sensible.
+def check_parts(file: BinaryIO, limits: FileLimits) -> int:
+    """Check that a workbook is one zip, not too large, and of a sensible number of elements; how many sheets it names.
 
     Raises:
         Unreadable: it is not.
@@ -46,6 +50,7 @@ def check_parts(file: BinaryIO, limits: FileLimits) -> None:
             if (unpacked := sum(member.file_size for member in archive.infolist())) > most:
                 exceed("workbook_bytes", f"it unpacks to {unpacked:,} bytes; at most {most:,} of it are read")
             check_archive(archive, size, limits)
+            sheets = _sheets(archive)
             counts = {name: _elements(archive, name) for name in archive.namelist()}
     except (zipfile.BadZipFile, *BROKEN) as error:
         message = f"it is no workbook: {error}"
@@ -54,6 +59,13 @@ def check_parts(file: BinaryIO, limits: FileLimits) -> None:
     beside = sum(count for name, count in counts.items() if not name.lower().startswith(_LARGE))
     if many > max(_ELEMENTS, _OF_A_BYTE * size) or beside > _OF_STYLES:
         exceed("workbook_bytes", f"it has {many:,} elements, {beside:,} of them of styles and the like")
+    return sheets
+
+
+def _sheets(archive: zipfile.ZipFile) -> int:
+    """How many sheets a workbook names; one that has no part is passed over by the reader, and the next one is read."""
+    names = [name for name in archive.namelist() if re.fullmatch(r"xl/workbook\d*\.xml", name)]
+    return sum(len(_SHEET.findall(archive.read(name))) for name in names)
 
 
 def _elements(archive: zipfile.ZipFile, name: str) -> int:
@@ -98,7 +110,8 @@ class _Sheet:
     def __init__(self, most: int) -> None:
         self.has_formulas = False
         self._most, self._places = most, 0
-        self._inside = self._row = self._column = self._values = 0
+        self._open: list[str] = []
+        self._row = self._column = self._values = 0
         self._is_shared, self._text = False, ""
         # a name of another namespace looks like a row, and is none to the reader
         self.parser = expat.ParserCreate(namespace_separator=" ")
@@ -109,19 +122,19 @@ class _Sheet:
 
     def _begin(self, name: str, attributes: Mapping[str, str]) -> None:
         space, _, local = name.rpartition(" ")
-        if local == "sheetData":
-            self._inside += 1
-        elif self._inside:
-            if space != _NAMES and local in ("row", "c", "v"):
-                contradict(f"its sheet has a <{local}> that is none of a sheet")
-            if local == "row":
-                self._begin_row(attributes)
-            elif local == "c":
-                self._begin_cell(attributes)
-            elif local == "f":
-                self.has_formulas = True
-            elif local in ("v", "is"):
-                self._begin_value(local)
+        if not self._open and local != "sheetData":
+            return
+        if local in _PARENTS and (space != _NAMES or self._open[-1] != _PARENTS[local]):
+            contradict(f"its sheet has a <{local}> where none belongs")
+        self._open.append(local)
+        if local == "row":
+            self._begin_row(attributes)
+        elif local == "c":
+            self._begin_cell(attributes)
+        elif local == "f":
+            self.has_formulas = True
+        elif local in ("v", "is"):
+            self._begin_value(local)
 
     def _begin_row(self, attributes: Mapping[str, str]) -> None:
         number = _whole(attributes.get("r"), self._row + 1)
@@ -155,11 +168,10 @@ class _Sheet:
     def _add(self, text: str) -> None:
         self._text += text
 
-    def _end(self, name: str) -> None:
-        local = name.rpartition(" ")[2]
-        if local == "sheetData":
-            self._inside -= 1
-        elif local == "v" and self.parser.CharacterDataHandler:
+    def _end(self, _: str) -> None:
+        if not self._open:
+            return
+        if self._open.pop() == "v" and self.parser.CharacterDataHandler:
             self.parser.CharacterDataHandler = None
             if not self._text.strip().isdecimal():
                 contradict(f"a cell of its row {self._row:,} has the text number {self._text[:20]!r}")

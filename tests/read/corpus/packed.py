@@ -85,7 +85,7 @@ def archives() -> list[Case]:
         Case("not a.zip", SMALL, file="FILE_UNREADABLE", alone=ALONE),
         Case("no file.zip", zipped(), file="FILE_EMPTY", alone=ALONE),
         Case("only hidden.zip", zipped(("__MACOSX/a.csv", b"x")), file="FILE_EMPTY", alone=ALONE),
-        Case("twice.zip", _twice(), file="FILE_UNREADABLE", alone=ALONE),
+        Case("twice.zip", _twice(), file="FILE_INCONSISTENT", alone=ALONE),
         Case(
             "name of no text.zip",
             zipped(("é.csv", SMALL)).replace("é".encode(), b"\xff\xfe"),
