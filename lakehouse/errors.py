@@ -17,7 +17,7 @@ LakehouseError
 │   ├── SourceNotFoundError, SourceEmptyError
 │   ├── FileUnreadableError, FileChangedError
 │   ├── FileLinkError                   links in a landing folder that cannot be left out of it
-│   ├── NotDeltaError, NotAppendOnlyError
+│   ├── NotDeltaError, NotAppendOnlyError, LogUnreadableError
 │   ├── SourceChangedError              a table was made again, rebuilt, or lost columns
 │   ├── SourceGrownError                a table got columns while it was read           retryable
 │   ├── ReservedNameError
@@ -246,6 +246,12 @@ class SourceGrownError(SourceError):
 
     code = "SOURCE_GROWN"
     retryable = True
+
+
+class LogUnreadableError(SourceError):
+    """The log of a Delta table has what Spark cannot read, such as a commit that another writer made."""
+
+    code = "LOG_UNREADABLE"
 
 
 class ReservedNameError(SourceError):

@@ -6,8 +6,10 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pyspark.errors import ParseException
 from pyspark.sql.types import StructType
 
+from lakehouse.lake.log import commit_file, parse_metrics, read_actions, read_checksum
 from lakehouse.lake.storage import local
 from lakehouse.lake.table import Commit, Layout, head, layout, read_table
 
@@ -83,11 +85,8 @@ def weighed(table: Table, commit: Commit) -> tuple[int, int]:
     place = local(table.path)
     if place is None:
         return 0, 0
-    try:
-        told = json.loads((place / "_delta_log" / f"{commit.version:020d}.crc").read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return 0, 0
-    return int(told.get("numFiles") or 0), int(told.get("tableSizeBytes") or 0)
+    told = parse_metrics(read_checksum(place / "_delta_log", commit.version))
+    return told.get("numFiles", 0), told.get("tableSizeBytes", 0)
 
 
 def _asked(spark: SparkSession, table: Table, newest: Commit) -> Look:
@@ -100,70 +99,67 @@ def _asked(spark: SparkSession, table: Table, newest: Commit) -> Look:
 
 
 def _logged(log: Path, newest: Commit) -> Look | None:
-    """What the log says of it; None where that takes more than a walk back through some commits."""
+    """What the log says of it; None where that takes more than a walk back through some commits.
+
+    A log of another writer may say it in ways that are not known here: Spark is asked then.
+    """
     state = _state(log, newest.version)
-    if state is None or "catalogManaged" in state["protocol"].get("writerFeatures", ()):
+    if state is None:
+        return None
+    try:
+        return _read_state(state, newest)
+    except (KeyError, TypeError, ValueError, AttributeError, StopIteration, ParseException):
+        return None
+
+
+def _read_state(state: Mapping[str, Any], newest: Commit) -> Look | None:
+    """A table by its metadata, protocol and domains; None where its commits are not in its log alone."""
+    features = frozenset(state["protocol"].get("writerFeatures") or ())
+    if "catalogManaged" in features:
         return None
     metadata = state["metaData"]
     schema = StructType.fromJson(json.loads(metadata["schemaString"]))
     domain = json.loads(state["domainMetadata"].get(_CLUSTERING) or "{}")
-    clustering = tuple(".".join(_logical(schema, path)) for path in domain.get("clusteringColumns", []))
-    return Look(
-        newest,
-        schema,
-        Layout(tuple(metadata.get("partitionColumns", ())), clustering),
-        metadata.get("configuration", {}),
-        frozenset(state["protocol"].get("writerFeatures", ())),
-    )
+    clustering = tuple(".".join(_logical(schema, path)) for path in domain.get("clusteringColumns") or ())
+    layout_ = Layout(tuple(metadata.get("partitionColumns") or ()), clustering)
+    return Look(newest, schema, layout_, metadata.get("configuration") or {}, features)
 
 
 def _state(log: Path, version: int) -> dict[str, Any] | None:
     """Metadata, protocol and domains at a version: from the nearest checksum file, and from the commits after it."""
     state: dict[str, Any] = {"domainMetadata": {}}
-    later: list[list[dict[str, Any]]] = []
-    for at in range(version, version - _WALK, -1):
-        if at < 0:
-            break
-        if base := _checksum(log / f"{at:020d}.crc"):
+    later: list[list[tuple[str, dict[str, Any]]]] = []
+    for at in range(version, max(version - _WALK, -1), -1):
+        if base := _checksum(log, at):
             state = base
             break
         try:
-            later.append(_actions(log / f"{at:020d}.json"))
+            later.append(list(read_actions(commit_file(log, at), _KINDS)))
         except FileNotFoundError:
             # cleaned up, so what was said before is in a checkpoint
             return None
     else:
-        return None
-    for actions in reversed(later):
-        for action in actions:
-            ((kind, said),) = action.items()
-            if kind == "domainMetadata":
-                state[kind][said["domain"]] = None if said.get("removed") else said["configuration"]
-            else:
-                state[kind] = said
+        if version >= _WALK:
+            return None
+    for kind, said in (action for actions in reversed(later) for action in actions):
+        if kind == "domainMetadata":
+            state[kind][said.get("domain")] = None if said.get("removed") else said.get("configuration")
+        else:
+            state[kind] = said
     return state if "metaData" in state and "protocol" in state else None
 
 
-def _checksum(file: Path) -> dict[str, Any] | None:
+def _checksum(log: Path, version: int) -> dict[str, Any] | None:
     """What the checksum file of a version says, where it says it all."""
-    try:
-        told = json.loads(file.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return None
-    if not isinstance(told, dict) or not all(told.get(name) for name in ("metadata", "protocol")):
+    told = read_checksum(log, version)
+    if not all(isinstance(told.get(name), dict) for name in ("metadata", "protocol")):
         return None
     domains = told.get("domainMetadata")
-    if domains is None and "domainMetadata" in told["protocol"].get("writerFeatures", ()):
+    if domains is None and "domainMetadata" in (told["protocol"].get("writerFeatures") or ()):
         return None
-    known = {one["domain"]: one["configuration"] for one in domains or () if not one.get("removed")}
+    found = [one for one in domains or () if isinstance(one, dict) and not one.get("removed")]
+    known = {one.get("domain"): one.get("configuration") for one in found}
     return {"metaData": told["metadata"], "protocol": told["protocol"], "domainMetadata": known}
-
-
-def _actions(file: Path) -> list[dict[str, Any]]:
-    """What a commit says of the table, its files apart."""
-    begin = tuple(f'{{"{kind}"' for kind in _KINDS)
-    with file.open(encoding="utf-8") as lines:
-        return [json.loads(line) for line in lines if line.startswith(begin)]
 
 
 def _logical(schema: StructType, path: list[str]) -> list[str]:

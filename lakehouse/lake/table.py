@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +12,9 @@ from pyspark.errors import AnalysisException
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from lakehouse.errors import NotDeltaError, SourceNotFoundError
+from lakehouse.errors import LogUnreadableError, NotDeltaError, SourceNotFoundError
 from lakehouse.lake.frame import literal, quoted, sql_type
+from lakehouse.lake.log import commit_file, newest_version, parse_info, read_actions, read_info
 from lakehouse.lake.storage import local
 from lakehouse.lake.types import resolved
 
@@ -23,7 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import DataFrame, Row, SparkSession
+
+    from lakehouse.lake.log import Info
 
 _HOUSEKEEPING = {
     "OPTIMIZE",
@@ -44,10 +45,6 @@ _HOUSEKEEPING = {
 """Operations that change no row."""
 
 AUXILIARY = "_auxiliary"
-
-_COMMIT = re.compile(r"[0-9]{20}\.json")
-_SEEN: dict[Path, int] = {}
-"""The newest version that was seen in each log; no more than where to begin to look."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +74,11 @@ class Commit:
     metrics: dict[str, int] = field(default_factory=dict)
     note: dict[str, Any] = field(default_factory=dict)
     at: str = ""
+
+    @classmethod
+    def of(cls, version: int, info: Info) -> Commit:
+        """A version by what its log says of it."""
+        return cls(version, info.operation, info.metrics, info.note, info.at)
 
     @property
     def is_empty_table(self) -> bool:
@@ -124,59 +126,32 @@ def commits(spark: SparkSession, table: Table, limit: int) -> Iterable[Commit]:
         ):
             return []
         raise
-    return [
-        Commit(row.version, row.operation, _numbers(row.operationMetrics), _note(row.userMetadata), row.at)
-        for row in rows
-    ]
+    return [_told(row) for row in rows]
+
+
+def _told(row: Row) -> Commit:
+    """A row of the history as Spark tells it."""
+    said = {"operation": row.operation, "operationMetrics": row.operationMetrics, "userMetadata": row.userMetadata}
+    return replace(Commit.of(row.version, parse_info(said)), at=row.at or "")
 
 
 def _logged(log: Path) -> Iterator[Commit]:
-    """The commits of a log in a folder, newest first."""
-    for version in range(_newest(log), -1, -1):
-        try:
-            with _file(log, version).open(encoding="utf-8") as lines:
-                found = (json.loads(line)["commitInfo"] for line in lines if line.startswith('{"commitInfo"'))
-                told: dict[str, Any] = next(found, {})
-        except FileNotFoundError:
-            # cleaned up, and so are all before it
+    """The commits of a log in a folder, newest first, to where it was cleaned."""
+    for version in range(newest_version(log), -1, -1):
+        info = read_info(log, version)
+        if info is None:
             return
-        at = datetime.fromtimestamp(told.get("timestamp", 0) / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
-        metrics, note = _numbers(told.get("operationMetrics")), _note(told.get("userMetadata"))
-        yield Commit(version, told.get("operation", ""), metrics, note, at)
-
-
-def _newest(log: Path) -> int:
-    """The newest version in a log; -1 where there is none.
-
-    It is looked for from the newest that was seen before: a live stream makes some 100,000 commits a day, and to list
-    them takes a good part of a batch. A folder that was made anew since is listed, unless it has that version, too.
-    """
-    at = _SEEN.get(log, -1)
-    if at < 0 or not _file(log, at).exists():
-        try:
-            found = (path.name for path in log.iterdir() if _COMMIT.fullmatch(path.name))
-            at = max((int(name.removesuffix(".json")) for name in found), default=-1)
-        except (FileNotFoundError, NotADirectoryError):
-            at = -1
-    while at >= 0 and _file(log, at + 1).exists():
-        at += 1
-    _SEEN[log] = at
-    return at
-
-
-def _file(log: Path, version: int) -> Path:
-    return log / f"{version:020d}.json"
+        yield Commit.of(version, info)
 
 
 def added_files(table: Table, first: int, last: int) -> set[str]:
     """The names of the data files that the commits from one version to another added; of a table on this machine."""
     place = local(table.path)
-    found: set[str] = set()
-    for version in range(first, last + 1) if place else ():
-        with _file(place / "_delta_log", version).open(encoding="utf-8") as lines:  # type: ignore[operator]
-            added = (json.loads(line)["add"]["path"] for line in lines if line.startswith('{"add"'))
-            found |= {path.rsplit("/", 1)[-1] for path in added}
-    return found
+    if place is None:
+        return set()
+    files = (commit_file(place / "_delta_log", version) for version in range(first, last + 1))
+    paths = (str(said.get("path", "")) for file in files for _, said in read_actions(file, ("add",)))
+    return {path.rsplit("/", 1)[-1] for path in paths}
 
 
 def head(spark: SparkSession, table: Table) -> Commit | None:
@@ -190,22 +165,12 @@ def exists(spark: SparkSession, table: Table) -> bool:
     return head(spark, table) is not None if place is None else (place / "_delta_log").is_dir()
 
 
-def _numbers(metrics: Mapping[str, str] | None) -> dict[str, int]:
-    return {name: int(value) for name, value in (metrics or {}).items() if value.lstrip("-").isdigit()}
-
-
-def _note(text: str | None) -> dict[str, Any]:
-    try:
-        return dict(json.loads(text or "{}").get("lakehouse", {}))
-    except (ValueError, TypeError, AttributeError):
-        return {}
-
-
 def read_table(spark: SparkSession, table: Table, version: int | None = None) -> DataFrame:
     """The table as it is, or as it was at a version.
 
     Raises:
         SourceNotFoundError: nothing is there; NotDeltaError: something else is there.
+        LogUnreadableError: its log is not as Delta's protocol has it.
     """
     reader = spark.read.format("delta")
     if version is not None:
@@ -224,6 +189,12 @@ def read_table(spark: SparkSession, table: Table, version: int | None = None) ->
             message = f"{with_table} is not a Delta table"
             raise NotDeltaError(message, hint="something else lies in its folder") from None
         raise
+    except Exception as error:
+        if "[FAILED_READ_FILE" not in str(error) or "/_delta_log/" not in str(error):
+            raise
+        message = f"Spark cannot read the log of {with_table}"
+        hint = "a commit in its _delta_log is damaged, or not as Delta's protocol has it: the writer has to mend it"
+        raise LogUnreadableError(message, hint=hint) from error
     return frame
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from lakehouse.lake.frame import col
+from lakehouse.lake.log import parse_metrics, read_checksum
 from lakehouse.lake.storage import local
 from lakehouse.lake.table import head, read_table
 
@@ -59,15 +59,15 @@ def at_rest(spark: SparkSession, table: Table, files: int, bytes_: int) -> str:
     newest, place = head(spark, table), local(table.path)
     if newest is None or place is None:
         return ""
-    try:
-        told = json.loads((place / "_delta_log" / f"{newest.version:020d}.crc").read_text(encoding="utf-8"))
-        # where the table never had a deletion vector, nothing is said of them
-        may_hide = "deletionVectors" in told["protocol"].get("writerFeatures", ())
-        few = told["numFiles"] < files and told["tableSizeBytes"] < bytes_
-        hidden = told["numDeletedRecordsOpt"] if may_hide else 0
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+    told = read_checksum(place / "_delta_log", newest.version)
+    counts, protocol = parse_metrics(told), told.get("protocol")
+    if not isinstance(protocol, dict) or not {"numFiles", "tableSizeBytes"} <= counts.keys():
         return ""
-    return f"files: {told['numFiles']:,}, and no row is deleted" if few and hidden == 0 else ""
+    # where the table never had a deletion vector, nothing is said of them
+    may_hide = "deletionVectors" in (protocol.get("writerFeatures") or ())
+    few = counts["numFiles"] < files and counts["tableSizeBytes"] < bytes_
+    hidden = counts.get("numDeletedRecordsOpt") if may_hide else 0
+    return f"files: {counts['numFiles']:,}, and no row is deleted" if few and hidden == 0 else ""
 
 
 def shape(spark: SparkSession, table: Table) -> Shape:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from lakehouse.errors import ImbalanceError, RecordsLostError, RecoveryError, ReservedNameError
+from lakehouse.errors import ImbalanceError, LogUnreadableError, RecordsLostError, RecoveryError, ReservedNameError
 from lakehouse.lake.batch import CODE, MESSAGE, RAW, SOURCE, Arrived, sourced
 from lakehouse.lake.frame import of_json
 from lakehouse.lake.storage import local
@@ -212,6 +212,10 @@ class TableFeed:
 
     def failure(self, error: str) -> LakehouseError | None:
         """What a table says that was changed by more than appends."""
+        if "MismatchedInputException" in error or "Cannot deserialize value of type" in error:
+            message = f"a commit of {self.table.name} says of itself what Delta's stream cannot read"
+            hint = "its writer notes objects where Delta has texts: read the table without stream: true"
+            return LogUnreadableError(message, hint=hint)
         if "FILE_NOT_EXIST" in error:
             message = f"files of {self.table.name} that were to be read are gone"
             return RecordsLostError(

@@ -139,7 +139,9 @@ def _noted(spark: SparkSession, work: Workplace, table: Table) -> list[Commit]:
     return [
         one
         for one in commits(spark, table, FAR_BACK)
-        if one.note.get("job") == work.job.job and one.note.get("step") in steps and _is_checkpoint(one.note["stream"])
+        if one.note.get("job") == work.job.job
+        and one.note.get("step") in steps
+        and _is_checkpoint(one.note.get("stream"))
     ]
 
 

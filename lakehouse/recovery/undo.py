@@ -383,7 +383,7 @@ def _readers(known: _Known, target: Table, first: int) -> Iterator[str]:
         job = known.project.job(name)
         if target.name in _read_by(job):
             for one in known.log(known.lake.table(job.write.table)):
-                if one.note.get("step") == STEP and _has_read(one.note["inputs"], target.name, first):
+                if one.note.get("step") == STEP and _has_read(one.note.get("inputs", {}), target.name, first):
                     yield str(one.note["run_id"])
 
 
