@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from lakehouse.spec.contract import Contract
     from lakehouse.spec.source import Source
     from lakehouse.spec.write import Write
+    from lakehouse.write.evolve import Fit
 
 
 def planned(work: Workplace, *, spark: SparkSession | None = None, explain_write: bool = False) -> Iterator[str]:
@@ -136,11 +137,17 @@ def _written(work: Workplace, frames: dict[str, DataFrame]) -> Generator[str, No
         columns = ", ".join(f"{field.name} {field.dataType.simpleString()}" for field in fit.after.fields)
         yield f"  create {target.name} ({spec.mode}): {columns}"
         return False
+    yield from _changed(fit, spec, target)
+    return bool(fit.alterations)
+
+
+def _changed(fit: Fit, spec: Write, target: Table) -> Iterator[str]:
+    """What would become of a table that is there."""
     new = [f"{one.path} {one.rows.simpleString()}" for one in fit.differences if one.kind == "new" and one.rows]
     wider = [one.path for one in fit.differences if one.kind == "wider"]
     grown = [f"columns added: {', '.join(new)}"] if new else []
     grown += [f"types that grow: {', '.join(wider)}"] if wider else []
     yield f"  write {target.name} ({spec.mode}), {'; '.join(grown) or 'its columns as they are'}"
-    for statement in fit.alterations:
-        yield f"    before it: {statement}"
-    return bool(fit.alterations)
+    if wider:
+        yield "    readers without Delta's type widening, such as deltalake 1.6, cannot open the table then"
+    yield from (f"    before it: {statement}" for statement in fit.alterations)

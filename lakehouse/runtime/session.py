@@ -26,6 +26,7 @@ _ALWAYS = {
             "spark.sql.ansi.enabled",
             "spark.sql.variable.substitute",
             "spark.databricks.delta.commit.idempotencyCheck.enabled",
+            "spark.sql.parquet.outputTimestampType",
         )
     },
     # Delta's own is 10,000,000: a run that tries again itself waits in between, and says so

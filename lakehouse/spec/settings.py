@@ -20,6 +20,8 @@ FIXED: dict[str, Fixed] = {
     "spark.sql.ansi.enabled": Fixed("true", "a cast that fails would be NULL"),
     "spark.sql.session.timeZone": Fixed("UTC", "times would depend on the place"),
     "spark.databricks.delta.commit.idempotencyCheck.enabled": Fixed("true", "a commit could be made twice"),
+    # Spark's own default is INT96, which many read as nanoseconds: 2999-12-31 is 1830-11-22 to them
+    "spark.sql.parquet.outputTimestampType": Fixed("TIMESTAMP_MICROS", "other readers would show other times"),
     "spark.sql.files.ignoreCorruptFiles": Fixed("false", _LOSES_FILES),
     "spark.sql.files.ignoreMissingFiles": Fixed("false", _LOSES_FILES),
     "spark.sql.files.ignoreInvalidPartitionPaths": Fixed("false", _LOSES_FILES),
@@ -50,7 +52,7 @@ FIXED: dict[str, Fixed] = {
         "avro,csv,json,kafka,orc,parquet,text", "where a record stands in its file could not be told"
     ),
 }
-"""By name, each with Spark's own default but for ``variable.substitute``.
+"""By name, each with Spark's own default but for those that every session is given.
 
 A session of somebody else's has these values while a job runs in it.
 """

@@ -7,20 +7,13 @@ from functools import reduce
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
-from pyspark.sql.types import (
-    BooleanType,
-    DateType,
-    DecimalType,
-    IntegralType,
-    StringType,
-    TimestampNTZType,
-    TimestampType,
-)
+from pyspark.sql.types import BooleanType
 
 from lakehouse.errors import WriteError, first_line
 from lakehouse.lake.batch import SOURCE
 from lakehouse.lake.frame import col, literal, path, row_hash, sql_path
 from lakehouse.spec.expression import SESSION_WORDS, columns_of
+from lakehouse.write.bounds import has_range, widen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -34,7 +27,6 @@ DROPPED = "__dropped"
 """What the produced rows have and the table does not keep, for a row that has to be put aside as it came."""
 _POSITION = ("file", "topic", "partition", "offset", "position")
 _POSITION_TYPE = "struct<file:string,topic:string,partition:int,offset:bigint,position:bigint>"
-_RANGED = (IntegralType, DecimalType, DateType, TimestampType, TimestampNTZType, StringType)
 _BROADCAST_ROWS = 1_000_000
 """Rows of a batch whose keys are sent to every task of the probe; the table then is read, not shuffled."""
 
@@ -193,7 +185,7 @@ def sized(batch: DataFrame, by: Sequence[str]) -> Size:
     for index, name in enumerate(by):
         value = path(batch, name)
         kind = batch.select(value.alias("it")).schema["it"].dataType
-        ranged = value if isinstance(kind, _RANGED) else F.lit(None).cast("string")
+        ranged = value if has_range(kind) else F.lit(None).cast("string")
         # a key that is NULL lies outside of every range
         whole = F.count("*") == F.count(ranged)
         wanted += [
@@ -224,6 +216,6 @@ def within(size: Size, by: Sequence[str], frame: DataFrame, alias: str = "") -> 
             continue
         kind = frame.select(path(frame, name).alias("it")).schema["it"].dataType
         column = f"{alias}{sql_path(frame, name)}"
-        bounds = [f"CAST({literal(value)} AS {kind.simpleString()})" for value in (low, high)]
+        bounds = [f"CAST({literal(value)} AS {kind.simpleString()})" for value in widen(low, high, kind)]
         terms.append(f"{column} >= {bounds[0]} AND {column} <= {bounds[1]}")
     return " AND ".join(terms) or None

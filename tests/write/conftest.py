@@ -16,16 +16,22 @@ Reader = Callable[..., list[tuple[Any, ...]]]
 
 
 @pytest.fixture(scope="session")
-def read() -> Reader:
-    """The rows of a table, sorted, as DuckDB reads them from the folder: ``read(folder, "a, b")``."""
+def duck() -> duckdb.DuckDBPyConnection:
+    """DuckDB with its Delta extension, by which it reads and writes tables."""
     spec = importlib.util.find_spec("duckdb_extension_delta")
     assert spec
     extension = next(Path(spec.submodule_search_locations[0]).rglob("delta.duckdb_extension"))  # type: ignore[index]
     connection = duckdb.connect(config={"allow_unsigned_extensions": "true"})
     connection.execute(f"LOAD '{extension}'")
+    return connection
+
+
+@pytest.fixture(scope="session")
+def read(duck: duckdb.DuckDBPyConnection) -> Reader:
+    """The rows of a table, sorted, as DuckDB reads them from the folder: ``read(folder, "a, b")``."""
 
     def rows(folder: Path, columns: str = "*") -> list[tuple[Any, ...]]:
-        return sorted(connection.sql(f"SELECT {columns} FROM delta_scan('{folder}')").fetchall(), key=repr)
+        return sorted(duck.sql(f"SELECT {columns} FROM delta_scan('{folder}')").fetchall(), key=repr)
 
     return rows
 
