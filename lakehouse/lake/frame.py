@@ -7,10 +7,10 @@ from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, BinaryType, MapType, StructType, VariantType
+from pyspark.sql.types import ArrayType, BinaryType, MapType, StructField, StructType, VariantType
 
 from lakehouse.errors import KeyMissingError
-from lakehouse.lake.types import resolved
+from lakehouse.lake.types import parts, resolved
 from lakehouse.spec.sql import quote_name, quote_text
 
 if TYPE_CHECKING:
@@ -68,17 +68,41 @@ def row_hash(frame: DataFrame, columns: Sequence[str]) -> Column:
 
     So ('a', NULL, 'b') and ('a', 'b', NULL) differ, and neither the order of the columns nor a new one that is NULL
     makes another hash. xxhash64 takes no map, and passes over NULLs inside of arrays and structs: these go by their
-    text, a map in the order of its entries. Two different rows share a hash once in 2^64.
+    text, a map in the order of its entries at every depth. Two different rows share a hash once in 2^64.
     """
-    parts: list[Column] = []
+    hashed: list[Column] = []
     for name in sorted(columns, key=str.lower):
-        value, kind = col(name), frame.schema[name].dataType
-        if isinstance(kind, MapType):
-            value = F.array_sort(F.transform(F.map_entries(value), as_json))
-        elif isinstance(kind, ArrayType | StructType | VariantType):
+        kind = frame.schema[name].dataType
+        value = ordered_maps(col(name), kind)
+        if isinstance(kind, ArrayType | StructType | VariantType):
             value = as_json(value)
-        parts += [F.when(value.isNotNull(), F.lit(name.lower())), value]
-    return F.xxhash64(*parts) if parts else F.lit(0)
+        hashed += [F.when(value.isNotNull(), F.lit(name.lower())), value]
+    return F.xxhash64(*hashed) if hashed else F.lit(0)
+
+
+def comparable(value: Column, kind: DataType) -> Column:
+    """A value as it can be compared with another of its type: Spark compares no map and no variant, at any depth."""
+    if not any(isinstance(one, MapType | VariantType) for _, one in parts(kind, "it")):
+        return value
+    ordered = ordered_maps(value, kind)
+    return ordered if isinstance(kind, MapType) else as_json(ordered)
+
+
+def ordered_maps(value: Column, kind: DataType) -> Column:
+    """A value in which every map is the sorted array of its entries, each as JSON: a map has no order."""
+    if not any(isinstance(one, MapType) for _, one in parts(kind, "it")):
+        return value
+    if isinstance(kind, StructType):
+        fields = [ordered_maps(value.getField(one.name), one.dataType).alias(one.name) for one in kind.fields]
+        return F.when(value.isNotNull(), F.struct(*fields))
+    if isinstance(kind, ArrayType):
+        element = kind.elementType
+        return F.transform(value, lambda one: ordered_maps(one, element))
+    if isinstance(kind, MapType):
+        inner = StructType([StructField("key", kind.keyType), StructField("value", kind.valueType)])
+        entries = F.transform(F.map_entries(value), lambda entry: as_json(ordered_maps(entry, inner)))
+        return F.array_sort(entries)
+    return value
 
 
 _TIME = "yyyy-MM-dd'T'HH:mm:ss.SSSSSS"

@@ -60,6 +60,22 @@ class _Write(Spec):
         return self
 
     @model_validator(mode="after")
+    def _compares_what_can_be_compared(self) -> _Write:
+        declared = {
+            name.lower(): column.type for name, column in (self.contract.columns if self.contract else {}).items()
+        }
+        for field in ("keys", "sequence_by", "identity", "snapshot_by", "partition_by"):
+            value = getattr(self, field, ())
+            for name in (value,) if isinstance(value, str) else value:
+                kind = declared.get(name.lower(), "")
+                nested = field == "partition_by" and kind.startswith(("array<", "struct<"))
+                if "map<" in kind or nested:
+                    why = "Delta does not partition by" if field == "partition_by" else "Spark cannot compare"
+                    message = f"'{name}' is declared as {kind}, which {why}; name another column"
+                    raise FieldError(message, field)
+        return self
+
+    @model_validator(mode="after")
     def _not_of_the_library(self) -> _Write:
         if self.table in ("ops.runs", "ops.quality") or self.table.startswith("quarantine."):
             message = f"'{self.table}' is a table that this library keeps itself"

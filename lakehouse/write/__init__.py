@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from lakehouse.write import append, overwrite, scd1, scd2, snapshot
 from lakehouse.write.commit import earlier, result
+from lakehouse.write.holds import check_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +35,7 @@ def plan(batch: DataFrame, spec: Write, *, target: Table, identity: Identity, ab
     Raises:
         WriteError: the rows do not fit the table; the message says which column, and nothing was written.
     """
+    check_order(batch.schema, spec)
     return WRITERS[spec.mode](batch, spec, target, identity, about)
 
 

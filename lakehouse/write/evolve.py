@@ -149,6 +149,7 @@ def _fit(batch: DataFrame, spec: Write, target: Table, found: Look | None, of: W
     same_layout(found.layout, spec, target)
     after, differences = joined(found.schema, rows)
     _may_differ(differences, spec, target)
+    _keys_stay(differences, spec, target)
     _numbers_itself(rows, spec, target, found)
     alterations = _alterations(found, after, differences, spec, target, changed(found.properties, of))
     return Fit(found, after, tuple(differences), tuple(alterations))
@@ -178,6 +179,20 @@ def _may_differ(differences: Sequence[Difference], spec: Write, target: Table) -
         if not one.nullable and not fills_itself(one):
             message = f"{target.name}: {path} may not be NULL, and the rows do not have it"
             raise SchemaDriftError(message, hint="make the column in transform(), or drop NOT NULL from the table")
+
+
+def _keys_stay(differences: Sequence[Difference], spec: Write, target: Table) -> None:
+    """Hold what is new in the rows against the columns that tell them apart: the table's rows have no value for it.
+
+    Raises:
+        TypeChangeError: a field is new in a key, a sequence or an identity.
+    """
+    compared = (getattr(spec, field, ()) for field in ("keys", "sequence_by", "identity"))
+    names = tuple(f"{name}." for value in compared if not isinstance(value, str) for name in value)
+    for one in differences:
+        if one.kind == "new" and one.path.lower().startswith(tuple(map(str.lower, names))):
+            message = f"{target.name}: {one.path} is new, in a column by which rows are told apart"
+            raise TypeChangeError(message, hint="name the fields of it that tell a row, or rebuild with --full-refresh")
 
 
 def _kind(kind: StructField | DataType | None) -> str:

@@ -65,11 +65,24 @@ def holds(batch: DataFrame, spec: Write, found: Look | None = None) -> None:
     given = {field.name.lower() for field in fields}
     whole = StructType([*fields, *[field for field in own if field.name.lower() not in given]])
     for field in ("keys", "sequence_by"):
-        for name, kind in _named(whole, spec, field):
-            if any(isinstance(one, _WITHOUT_ORDER) for _, one in parts(kind, name)):
-                message = f"{spec.table}: {field} names {name}, a {kind.simpleString()}, which cannot be compared"
-                raise WriteError(message, hint="make a column of what tells the rows apart in transform()")
+        _named(whole, spec, field)
+    check_order(whole, spec)
     _layout_holds(whole, spec)
+
+
+def check_order(schema: StructType, spec: Write) -> None:
+    """Hold the columns that rows are compared by against what Spark can compare; one that is missing is passed over.
+
+    Raises:
+        WriteError: a map or a variant is named, or a column that has one in it.
+    """
+    for field in ("keys", "sequence_by", "identity", "snapshot_by"):
+        value = getattr(spec, field, ())
+        for name in (value,) if isinstance(value, str) else value:
+            found = resolved(schema, name)
+            if found and any(isinstance(one, _WITHOUT_ORDER) for _, one in parts(found[1], name)):
+                message = f"{spec.table}: {field} names {name}, a {found[1].simpleString()}, which cannot be compared"
+                raise WriteError(message, hint="make a column of what tells the rows apart in transform()")
 
 
 def _names_hold(schema: StructType, spec: Write, found: Look | None) -> None:

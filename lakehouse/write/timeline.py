@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import Window
 from pyspark.sql import functions as F
-from pyspark.sql.types import MapType, StructType
+from pyspark.sql.types import NullType, StructType
 
 from lakehouse.errors import KeyMissingError, WriteError
 from lakehouse.lake.batch import CODE, SOURCE
-from lakehouse.lake.frame import as_json, col, materialise, path, quoted, row_hash, sql_type
-from lakehouse.lake.types import resolved
+from lakehouse.lake.frame import col, comparable, materialise, path, quoted, row_hash, sql_type
+from lakehouse.lake.types import brought, resolved
 from lakehouse.write import auxiliary, truncates
 from lakehouse.write.change import PUT, REMOVE
 from lakehouse.write.events import (
@@ -47,6 +47,7 @@ from lakehouse.write.truncates import CUT
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
+    from pyspark.sql.types import DataType
 
     from lakehouse.spec.write import Scd2Write
 
@@ -185,14 +186,15 @@ class Fold:
 
     def _comparable(self, frame: DataFrame, name: str) -> Column | None:
         """A column as versions are compared by it: without a key or a sequence in it, None if that is all of it."""
-        kind, value = frame.schema[name].dataType, _comparable(frame, name)
+        kind, value = frame.schema[name].dataType, col(name)
         named = (resolved(self.batch.schema, one) for one in (*self.spec.keys, *self.spec.sequence_by))
         inner = {tuple(found[0][1:]) for found in named if found and found[0][0] == name and len(found[0]) > 1}
         if inner and isinstance(kind, StructType):
             if len(kind.fields) == len(inner):
                 return None
-            value = value.dropFields(*[".".join(map(quoted, path)) for path in inner]).alias(name)
-        return value
+            value = value.dropFields(*[".".join(map(quoted, path)) for path in inner])
+            kind = frame.select(value.alias(name)).schema[name].dataType
+        return comparable(value, kind).alias(name)
 
     @property
     def _count(self) -> int:
@@ -289,10 +291,9 @@ class Fold:
         table = filed(table)
         there = {name.lower(): name for name in table.columns}
         wanted = [
-            (col(there[name.lower()]) if name.lower() in there else F.lit(None))
-            .cast(sql_type(self.batch.schema[name].dataType))
-            .alias(name)
+            self._brought(name, col(have) if have else None, table.schema[have].dataType if have else NullType())
             for name in (*self.columns, self.spec.valid_from, self.spec.valid_to, self.spec.is_current)
+            for have in (there.get(name.lower()),)
         ]
         table = table.select(*wanted, FILE)
         table = table.select("*", *keys(table, self.spec.keys))
@@ -301,6 +302,11 @@ class Fold:
         if condition := within(self.size, self.spec.keys, table):
             table = table.where(condition)
         return of_keys(table, events.select(*names(self._count)), self.size)
+
+    def _brought(self, name: str, value: Column | None, kind: DataType) -> Column:
+        """A column of another frame as the batch has it, which may have fields that the other has not."""
+        value = F.lit(None) if value is None else value
+        return brought(value, kind, self.batch.schema[name].dataType).alias(name)
 
     def _of_memory(self, events: DataFrame, kind: str) -> list[DataFrame]:
         """The remembered events of the batch's keys."""
@@ -317,12 +323,11 @@ class Fold:
         known = known.crossJoin(F.broadcast(forgotten))
         known = known.where(F.col("__gone").isNull() | (F.col("_event.sequence") > F.col("__gone.sequence")))
         row = known.schema["_row"].dataType if "_row" in known.columns else None
-        there = {one.name.lower(): one.name for one in row.fields} if isinstance(row, StructType) else {}
+        there = {one.name.lower(): one for one in row.fields} if isinstance(row, StructType) else {}
         values = [
-            (F.col("_row")[there[name.lower()]] if name.lower() in there else F.lit(None))
-            .cast(sql_type(self.batch.schema[name].dataType))
-            .alias(name)
+            self._brought(name, F.col("_row")[have.name] if have else None, have.dataType if have else NullType())
             for name in self.columns
+            for have in (there.get(name.lower()),)
         ]
         return [self.known(known.select(*values, *names(count), F.col("_event").cast(kind).alias(EVENT)))]
 
@@ -386,7 +391,7 @@ class Fold:
         timeline = timeline.withColumn(_RUN, run)
         of_run = Window.partitionBy(*names(self._count), "__heeded", _RUN).orderBy(F.col(f"{EVENT}.sequence").desc())
         last = F.first(F.struct(*[col(name) for name in self.untracked])).over(of_run)
-        now = F.struct(*[_comparable(told, name) for name in self.untracked])
+        now = F.struct(*[comparable(col(name), told.schema[name].dataType).alias(name) for name in self.untracked])
         in_place = (F.row_number().over(of_run) == 1) & ~now.eqNullSafe(F.lead(now).over(by_key))
         return timeline.withColumns({"__last": last, "__in_place": in_place})
 
@@ -469,10 +474,3 @@ class Fold:
         kind = F.coalesce(F.col(KIND), kind) if KIND in judged.columns else kind
         aside = judged.where(REMEMBER).withColumn(KIND, kind)
         return aside.select(*own, *map(col, [*names(self._count), EVENT, KIND]))
-
-
-def _comparable(frame: DataFrame, name: str) -> Column:
-    """A column as it can be compared: a map by its entries in order."""
-    if isinstance(frame.schema[name].dataType, MapType):
-        return F.array_sort(F.transform(F.map_entries(col(name)), as_json)).alias(name)
-    return col(name)
