@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
+from lakehouse.errors import TypeChangeError
 from lakehouse.lake.frame import col, literal
 from lakehouse.lake.table import create, exists, read_table
+from lakehouse.lake.types import alike, brought, joined
 from lakehouse.write.events import EVENT, key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql.types import StructType
 
     from lakehouse.lake.batch import Identity
     from lakehouse.lake.table import Table
@@ -85,7 +88,9 @@ def remember(
         F.lit(identity.stream).alias("_stream"),
         F.lit(identity.batch).cast("bigint").alias("_batch"),
     )
-    if not exists(spark, target.auxiliary):
+    if exists(spark, target.auxiliary):
+        shown = _brought(shown, read_table(spark, target.auxiliary).schema, target)
+    else:
         create(
             spark,
             target.auxiliary,
@@ -110,3 +115,23 @@ def remember(
         writer.mode("overwrite").option("replaceWhere", _own(identity)).save(target.auxiliary.path)
     else:
         writer.mode("append").save(target.auxiliary.path)
+
+
+def _brought(rows: DataFrame, held: StructType, target: Table) -> DataFrame:
+    """The rows with the types that the auxiliary table has for them.
+
+    An event that the target does not show may have brought a column to it that the target has not, so that the next
+    one with the column finds another type here than there.
+
+    Raises:
+        TypeChangeError: a type does not hold the values of the rows.
+    """
+    if alike(held, rows.schema):
+        return rows
+    after, differences = joined(held, rows.schema)
+    if wrong := [one for one in differences if one.kind == "clash"]:
+        told = ", ".join(one.path.removeprefix("_row.") for one in wrong)
+        message = f"{target.name}: {told} had another type in an event that is remembered and shows in no row"
+        raise TypeChangeError(message, hint="cast in transform(), or rebuild the table with --full-refresh")
+    kinds = {field.name: field.dataType for field in after.fields}
+    return rows.select(*[brought(col(one.name), one.dataType, kinds[one.name]).alias(one.name) for one in rows.schema])
