@@ -6,11 +6,11 @@ was in it before stays in the target as if it were still there.
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.errors import LakehouseError, NotAppendOnlyError, SourceChangedError, SourceGrownError
+from lakehouse.lake.log import commit_file, read_actions
 from lakehouse.lake.storage import local
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def check_log(
     """
     is_within = offset["index"] >= 0 or offset["isStartingVersion"]
     since = offset["reservoirVersion"] + (1 if is_within else 0)
-    made = next((one["metaData"].get("id") for one in _actions(table, 0) if "metaData" in one), None)
+    made = (_said(table, 0, "metaData") or {}).get("id")
     if made is not None and made != offset.get("reservoirId", made) and not _is_replaced(table, offset["reservoirId"]):
         message = f"{table.name} was made again: it is not the table that this job has read"
         raise SourceChangedError(message, hint=WAY)
@@ -107,7 +107,7 @@ def failure_of(table: Table, error: str) -> LakehouseError | None:
         return None
     found = _VERSION.search(error[max(map(error.find, _SCHEMA)) :])
     version = int(found[1]) if found else None
-    if version is not None and _actions(table, version) and _only_adds(table, version):
+    if version is not None and _said(table, version) is not None and _only_adds(table, version):
         message = f"{table.name} got new columns (version {version}) while it was read"
         return SourceGrownError(message, hint="the run can be repeated: it goes on with the new columns")
     at = f" (version {version})" if version is not None else ""
@@ -120,19 +120,20 @@ def _only_adds(table: Table, version: int) -> bool:
 
     The version that Delta tells is one that it was reading, not always that which changed the columns.
     """
-    while actions := _actions(table, version):
-        told: dict[str, Any] = next((one["commitInfo"] for one in actions if one.get("commitInfo")), {})
-        operation, mode = told.get("operation"), (told.get("operationParameters") or {}).get("mode")
-        if operation not in _HARMLESS or (operation == "WRITE" and mode != "Append"):
+    while (told := _said(table, version)) is not None:
+        operation, given = told.get("operation"), told.get("operationParameters")
+        mode = given.get("mode") if isinstance(given, dict) else None
+        known = isinstance(operation, str) and operation in _HARMLESS
+        if not known or (operation == "WRITE" and mode != "Append"):
             return False
         version += 1
     return True
 
 
-def _actions(table: Table, version: int) -> list[dict[str, Any]]:
-    """What a commit says; nothing where its file is not there any more, or not on this machine."""
+def _said(table: Table, version: int, kind: str = "commitInfo") -> dict[str, Any] | None:
+    """An action of a commit; None where its file is not there any more, or not on this machine."""
     place = local(table.path)
-    path = place / "_delta_log" / f"{version:020d}.json" if place else None
+    path = commit_file(place / "_delta_log", version) if place else None
     if path is None or not path.is_file():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        return None
+    return next((said for _, said in read_actions(path, (kind,))), {})
