@@ -143,26 +143,6 @@ def test_a_value_of_any_type_converges_in_every_mode(lake: LocalLake, mode: str)
     assert counts(made) == found[mode]
 
 
-BY_KEYS = tuple({**ORDERED, **NESTED})
-BY_KEY: dict[str, Any] = {"table": "silver.t", "partition_by": tuple(ORDERED), "keys": BY_KEYS, "sequence_by": ("at",)}
-KEYED: dict[str, Write] = {
-    "append": AppendWrite(table="silver.t", mode="append", partition_by=tuple(ORDERED), identity=(*BY_KEYS, "at")),
-    "scd1": Scd1Write(mode="scd1", **BY_KEY),
-    "scd2": Scd2Write(mode="scd2", **BY_KEY),
-}
-
-
-@pytest.mark.parametrize("mode", KEYED)
-def test_what_can_be_compared_is_a_key_a_sequence_and_a_partition(lake: LocalLake, mode: str) -> None:
-    types = {**ORDERED, **NESTED}
-    with settled(lake.spark, {}):
-        for number in range(2):
-            rows = rows_of(lake.spark, (1, 1, FIRST), (1, 1, OTHER), (1, 2, FIRST), types=types)
-            made = put(lake, KEYED[mode], rows, 0, stream=str(number))
-    assert made.is_empty, made
-    assert len(lake.rows("silver.t", "k")) == (3 if mode == "append" else 2)
-
-
 MAP, VARIANT = MapType(IntegerType(), IntegerType()), VariantType()
 INCOMPARABLE = [MAP, VARIANT, ArrayType(MAP), StructType([StructField("a", ArrayType(VARIANT))])]
 
