@@ -107,7 +107,8 @@ class TableFeed:
         if "reservoirVersion" not in offset:
             return None, {}, []
         since: int = offset["reservoirVersion"]
-        return done, offset, list(takewhile(lambda one: one.version >= since, commits(spark, self.table, _ALL)))
+        # with the last that was read: where all was, that one is the newest that there is
+        return done, offset, list(takewhile(lambda one: one.version >= since - 1, commits(spark, self.table, _ALL)))
 
     def stream(self, spark: SparkSession, run_id: str) -> DataFrame:
         """The rows appended to the table, from its beginning, or those that the commits of a span did."""
