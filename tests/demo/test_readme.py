@@ -1,10 +1,12 @@
 """The README's commands, run as they stand there, and what the demo's tables must hold, computed without Spark.
 
-The commands take minutes, each Spark a start of its own, so they run beside the other tests: see ``conftest.py``.
+The scripts, ``spark-submit`` and one command of the library are processes of their own, started beside the other tests
+(see ``conftest.py``). The other commands run in the tests' own session: a start of Spark takes longer than most of them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import re
@@ -13,11 +15,15 @@ import shutil
 import subprocess
 import sys
 import threading
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
 import deltalake
 import pytest
+from click.testing import CliRunner
+
+from lakehouse.cli import cli
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -30,8 +36,23 @@ COMMANDS = [
 ]
 
 
+OWN_PROCESS = {"lakehouse doctor"}
+"""A command of the library that needs no Spark: that it starts at all is worth a process."""
+
+
+def is_own_process(command):
+    return command in OWN_PROCESS or not command.startswith("lakehouse ")
+
+
+@dataclass(frozen=True)
+class Ended:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
 class Readme(threading.Thread):
-    """The commands one after the other; what each printed and how it ended."""
+    """The commands that are processes of their own, one after the other; what each printed and how it ended."""
 
     def __init__(self):
         super().__init__(daemon=True)
@@ -41,20 +62,28 @@ class Readme(threading.Thread):
         paths = f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}"
         # every one of them is a short start
         environ = {**os.environ, "PATH": paths, "SPARK_SUBMIT_OPTS": "-XX:TieredStopAtLevel=1"}
-        for command in COMMANDS:
+        for command in filter(is_own_process, COMMANDS):
             words = shlex.split(command)
-            self.ended[command] = subprocess.run(
-                words, cwd=ROOT, env=environ, capture_output=True, text=True, check=False
-            )
+            done = subprocess.run(words, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
+            self.ended[command] = Ended(done.returncode, done.stdout, done.stderr)
+
+
+def run_in_session(command):
+    """Run a command of the library in this process, from the project's folder."""
+    with contextlib.chdir(ROOT):
+        done = CliRunner().invoke(cli, shlex.split(command)[1:])
+    failure = f"\n{done.exception!r}" if done.exception and not isinstance(done.exception, SystemExit) else ""
+    return Ended(done.exit_code, done.stdout, done.stderr + failure)
 
 
 @pytest.fixture(scope="module")
-def readme(request):
+def readme(request, spark):  # noqa: ARG001 -- the session that the commands find
     if README_KEY not in request.config.stash:
         begin(request.config)
     runner = request.config.stash[README_KEY]
     runner.join()
-    return runner.ended
+    own = {command: run_in_session(command) for command in COMMANDS if not is_own_process(command)}
+    return {**runner.ended, **own}
 
 
 README_KEY = pytest.StashKey[Readme]()
