@@ -13,10 +13,14 @@ if TYPE_CHECKING:
 AFTER_CONDITION = frozenset({"and", "or", ")", "]", ",", "then", "when", "else", "end", "as"})
 """What ends a condition."""
 
+MOST_OPERATORS = 200
+"""Each is one level of a tree: Spark refuses to parse some 900 of them."""
+
 _PATTERNED = frozenset({"like", "ilike", "rlike", "regexp"})
 _COMPARING = _PATTERNED | {"=", "==", "<>", "!=", "<", "<=", ">", ">=", "<=>", "is", "in", "between"}
 _BITS = frozenset("&|^")
 _SUMS = frozenset({"+", "-", "||"})
+_PRODUCTS = frozenset({"*", "/", "%", "div"})
 _QUANTIFIERS = frozenset({"any", "all", "some"})
 _TYPES = frozenset({"array", "map", "struct"})
 _BEFORE_SIGN = frozenset({"and", "or", "not", "when", "then", "else", "case", "div", "between", "in", "like", "escape"})
@@ -84,6 +88,7 @@ class _Side:
     compares: bool = False
     between: bool = False
     operators: set[str] = field(default_factory=set)
+    parts: int = 0
     within_type: int = 0
 
 
@@ -110,7 +115,7 @@ class _Sides:
             self._begin(side, said)
         elif said in _COMPARING:
             self._compare(side, said)
-        elif said in _BITS | _SUMS:
+        elif said in _BITS | _SUMS | _PRODUCTS:
             _operate(side, said)
 
     def _begin(self, side: _Side, said: str) -> None:
@@ -127,7 +132,11 @@ class _Sides:
 
 
 def _operate(side: _Side, said: str) -> None:
-    side.operators.add(said)
+    side.parts += 1
+    if side.parts > MOST_OPERATORS:
+        message = f"more than {MOST_OPERATORS} operators side by side"
+        raise ValueError(message)
+    side.operators |= {said} - _PRODUCTS
     if len(side.operators & _BITS) > 1 or ("||" in side.operators and len(side.operators) > 1):
         message = f"{' and '.join(sorted(side.operators))} side by side: put one of them into parentheses"
         raise ValueError(message)

@@ -93,6 +93,7 @@ def test_what_two_lexers_may_read_differently_is_refused_with_its_place(text, to
         ("map(1) = 1", "not an SQL expression"),
         ("a = 'yester' || 'day' = b", "a second comparison"),
         (" + ".join(["a"] * 1500), "at most 2,000 parts"),
+        (" * ".join(["a"] * 300), "more than 200 operators side by side"),
         ("other.lower(a) = 'x'", "lower() is none of the functions"),
         ("`uuid`() = a", "uuid() is none of the functions"),
         ("\u212aower(a) = 'x'", "none of the functions"),
