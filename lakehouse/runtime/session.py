@@ -59,7 +59,19 @@ def start(name: str, settings: Mapping[str, str]) -> SparkSession:
         raise
     # what is asked of it outside of a job, too, holds names that other people gave
     spark.conf.set("spark.sql.variable.substitute", "false")
+    _leave_the_locale(spark)
     return spark
+
+
+def _leave_the_locale(spark: SparkSession) -> None:
+    """Let no language of the machine decide what upper and lower case are: in Turkish İ is the capital of i."""
+    try:
+        java = spark._jvm
+    except (AttributeError, PySparkException):
+        # a session of Connect is on a machine of somebody else's
+        return
+    if java is not None:
+        java.java.util.Locale.setDefault(java.java.util.Locale.ROOT)
 
 
 @contextmanager
