@@ -46,7 +46,13 @@ def place() -> list[Column]:
 
 def glob_escaped(path: str) -> str:
     """The path as Spark must be given it: it takes ``* ? [ ] { }`` and backslashes for a pattern."""
-    return re.sub(r"([\\*?\[\]{}])", r"\\\1", path)
+    escaped = re.sub(r"([\\*?\[\]{}])", r"\\\1", path)
+    if escaped == path:
+        return path
+    # Hadoop takes a part of a pattern that has a colon for a URI; not so where the colon is a class of characters
+    place = re.match(r"(?:[A-Za-z][A-Za-z0-9+.-]*:)?(?://[^/]*)?", escaped)
+    end = place.end() if place else 0
+    return escaped[:end] + escaped[end:].replace(":", "[:]")
 
 
 def array_of(names: Sequence[str]) -> Column:
