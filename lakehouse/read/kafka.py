@@ -22,7 +22,7 @@ from lakehouse.read.payload import avro as avro_payload
 from lakehouse.read.payload import debezium, debezium_avro
 from lakehouse.read.payload import json as json_payload
 from lakehouse.read.payload import text as text_payload
-from lakehouse.read.payload.keys import TOMBSTONE, with_tombstones
+from lakehouse.read.payload.keys import TOMBSTONE, with_key_text, with_tombstones
 from lakehouse.spec.kafka import AtOffsets, AtTime, Avro, Binary, DelimitedText, Json
 
 if TYPE_CHECKING:
@@ -251,9 +251,10 @@ def nothing_lost(
 def arrived(batch: DataFrame, source: KafkaSource, brokers: Brokers, *, run_id: str) -> Arrived:
     """The rows that the records of a batch hold, with all that Kafka says of each; nothing is evaluated yet."""
     messages = _messages(_until(batch, source), run_id)
+    plain_key = None if source.debezium else source.key_column
+    messages = with_key_text(messages, plain_key, brokers.registry) if plain_key else messages
     decoded = _decoded(messages, source, brokers)
-    if source.key_column and not source.debezium:
-        decoded = with_tombstones(decoded, source.key_column)
+    decoded = with_tombstones(decoded, plain_key) if plain_key else decoded
     key = F.col("__key")
     code = F.col(CODE)
     if source.key == "text":

@@ -214,8 +214,11 @@ class KeyColumn(Spec):
 
     name: ColumnName
     format: Annotated[
-        Literal["text", "json", "number"],
-        Field(description="text; json (text in quotes, a number, true); number (big-endian, of 4 or 8 bytes)."),
+        Literal["text", "json", "number", "avro"],
+        Field(
+            description="text; json (text in quotes, a number, true); number (big-endian, of 4 or 8 bytes); avro (of "
+            "the value's registry)."
+        ),
     ] = "text"
 
 
@@ -288,6 +291,9 @@ class KafkaSource(Spec):
         if self.key_column and self.key_column.name not in declared:
             name = self.key_column.name
             message = f"'{name}' is not declared by the contract{nearest(name, declared)}: nothing says its type"
+            raise FieldError(message, "key_column")
+        if self.key_column and self.key_column.format == "avro" and not getattr(self.value, "registry", None):
+            message = "a key of avro is read by the registry of the value, which has none"
             raise FieldError(message, "key_column")
         return self
 

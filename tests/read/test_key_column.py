@@ -38,7 +38,8 @@ def tell(spark, records: list[tuple[bytes | None, bytes | None]], **source: Any)
     spec = KafkaSource(
         kind="kafka", bootstrap_servers="localhost:9092", topics=("t",), **{"contract": {"columns": COLUMNS}, **source}
     )
-    brokers = SimpleNamespace(registry=None, schema=json.dumps(SCHEMA))
+    registry = source["value"].get("registry") if isinstance(source["value"], dict) else None
+    brokers = SimpleNamespace(registry=registry, schema=json.dumps(SCHEMA))
     found = judge(arrived(batch, spec, brokers, run_id="r").rows, spec.contract).orderBy("_source.offset").collect()
     return [
         row["__code"] or row["__wrong"] or (*(row[name] for name in spec.contract.columns), row["_kafka"].tombstone)
@@ -80,3 +81,17 @@ def test_a_message_without_a_value_deletes_the_row_of_its_plain_key(spark) -> No
     assert tell(spark, [(b'"a\\"b"', None), (b"7", None), (b'{"k":1}', None), (b'"a" x', None)], **text) == [
         ('a"b', True), ("7", True), "EMPTY_MESSAGE", "EMPTY_MESSAGE"
     ]  # fmt: skip
+
+
+def test_a_plain_key_in_avro_is_read_by_its_own_schema(spark, fake_registry) -> None:
+    fake_registry.schemas |= {1: SCHEMA, 2: "long", 3: "string", 4: {"type": "array", "items": "int"}}
+    heads = [b"\0" + number.to_bytes(4, "big") for number in range(6)]
+    records = [
+        (heads[2] + b"\2", heads[1] + in_avro({"id": 1, "name": "a"})),
+        (heads[2] + b"\x54", None), (heads[3] + b"\x0443", None), (heads[3] + b"\2x", None), (heads[4] + b"\0", None),
+        (heads[5] + b"\2", None), (b"7", None),
+    ]  # fmt: skip
+    avro = {"value": {"format": "avro", "registry": fake_registry.url}, "key_column": {"name": "id", "format": "avro"}}
+    found = tell(spark, records, **avro)
+    assert found[:4] == [(1, "a", False), (42, None, True), (43, None, True), "CAST:id"]
+    assert found[4:] == ["EMPTY_MESSAGE"] * 3

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType, BinaryType, DataType, MapType, StructType
 
 from lakehouse.lake.batch import CODE, MESSAGE, TOLD, TYPED
 from lakehouse.lake.frame import as_json, col
+from lakehouse.lake.types import brought
+from lakehouse.read.payload import avro
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -24,6 +27,9 @@ def key_text(form: KeyColumn) -> Column:
     text = F.when(F.is_valid_utf8(key.cast("string")), key.cast("string"))
     if form.format == "text":
         return text
+    if form.format == "avro":
+        # of a schema, which is asked for elsewhere
+        return F.lit(None).cast("string")
     if form.format == "number":
         # a negative number of four bytes as one of eight
         wide = F.expr("CASE WHEN octet_length(__key) = 4 AND hex(__key) >= '8' THEN 'FFFFFFFF' ELSE '' END")
@@ -45,18 +51,44 @@ def key_document(form: KeyColumn) -> Column:
     return F.when(is_object, text).otherwise(F.when(plain.isNotNull(), as_json(F.struct(plain.alias(form.name)))))
 
 
+def with_key_text(messages: DataFrame, form: KeyColumn, registry: str | None) -> DataFrame:
+    """The messages with ``__key_text``: the key as text, by its own schema where it is Avro.
+
+    Raises:
+        SourceUnavailableError: the registry does not answer; see ``avro.read``.
+    """
+    if form.format != "avro":
+        return messages.withColumn("__key_text", key_text(form))
+    apart = messages.withColumns({"__own": F.col("__value"), "__value": F.col("__key")})
+    read = avro.read(apart, registry=registry)
+    texts = [
+        brought(one.value, one.read, one.exact)["value"].cast("string")
+        for one in read.writers
+        if one.is_bare and is_plain(one.exact["value"].dataType)
+    ]
+    text = F.when(F.col(CODE).isNull(), F.coalesce(F.lit(None).cast("string"), *texts))
+    frame = read.judged({one.index: one.exact for one in read.writers}).withColumn("__key_text", text)
+    kept = [F.col("__own").alias(name) if name == "__value" else col(name) for name in messages.columns]
+    return frame.select(*kept, "__key_text")
+
+
+def is_plain(kind: DataType) -> bool:
+    """Whether a value of the type has one text."""
+    return not isinstance(kind, ArrayType | MapType | StructType | BinaryType)
+
+
 def with_tombstones(decoded: DataFrame, form: KeyColumn) -> DataFrame:
     """Messages with a key and no value as deletions: rows of the key's column alone, which is held against its type.
 
-    A message whose key is not of the declared form stays as it is.
+    A message whose key is not of the declared form stays as it is. The messages have ``__key_text``.
     """
     kinds = {field.name: field.dataType for field in decoded.schema.fields}
     name = next((one for one in kinds if one.lower() == form.name.lower()), form.name)
-    is_tombstone = F.col("__value").isNull() & F.col("__key").isNotNull() & key_text(form).isNotNull()
-    frame = decoded.withColumns({TOMBSTONE: F.coalesce(is_tombstone, F.lit(False)), "__key_text": key_text(form)})
+    is_tombstone = F.col("__value").isNull() & F.col("__key_text").isNotNull()
+    frame = decoded.withColumn(TOMBSTONE, F.coalesce(is_tombstone, F.lit(False)))
     deleted = F.when(F.col(TOMBSTONE), F.col("__key_text"))
     if f"{TYPED}{name}" in kinds:
-        came = [F.col(f"`{TYPED}{name}`").getField(one).alias(one) for one in kinds[f"{TYPED}{name}"].names]  # type: ignore[attr-defined]
+        came = [col(f"{TYPED}{name}").getField(one).alias(one) for one in kinds[f"{TYPED}{name}"].names]  # type: ignore[attr-defined]
     else:
         came = [col(name).alias("kind_0")] if name in kinds else []
     plain = F.coalesce(deleted, col(name).cast("string")) if name in kinds else deleted
