@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _PATIENCE = 15.0
 """Seconds that brokers have to answer a question about metadata."""
 
+_DEFAULT_LARGEST = 1_048_588
+
 RIGHTS = "the user needs READ and DESCRIBE of the topics, and READ of the group"
 
 _MODULES = {
@@ -114,6 +116,20 @@ class Brokers:
 
         answer: dict[str, dict[int, Range]] = self._ask(ask)
         return answer
+
+    def largest_message(self, topic: str) -> int:
+        """How many bytes a message of a topic may have; Kafka's own default where the brokers do not say."""
+        kafka = client()
+        resource = kafka.admin.ConfigResource(kafka.admin.ConfigResource.Type.TOPIC, topic)
+
+        def ask(admin: Any) -> int:
+            (told,) = admin.describe_configs([resource], request_timeout=_PATIENCE).values()
+            return int(told.result()["max.message.bytes"].value)
+
+        try:
+            return int(self._ask(ask))
+        except (AccessDeniedError, LookupError, ValueError):
+            return _DEFAULT_LARGEST
 
     def made_at(self, places: Mapping[tuple[str, int], int]) -> dict[tuple[str, int], float]:
         """When the first record at or after an offset of a topic's partition was made, in seconds since 1970."""

@@ -374,3 +374,21 @@ def test_another_reader_finds_the_same(topic, produce, kafka):
     by_place = {(one.partition(), one.offset()): json.loads(one.value())["id"] for one in found}
     assert by_place == dict(zip(sent, range(20), strict=True))
     assert Decimal(len(by_place)) == 20
+
+
+def test_a_message_without_a_value_deletes_the_row_of_its_plain_key(workshop, kafka, topic, produce):
+    name = topic()
+    first = [{"key": str(number), "value": event(number)} for number in (1, 2, 3)]
+    produce(name, [*first, {"key": "1", "value": None}, {"key": None, "value": None}])
+    job = workshop.job(
+        "silver_events",
+        f"sources:\n  events:\n    kind: kafka\n    bootstrap_servers: '{kafka.servers}'\n    topics: {name}\n"
+        "    value: json\n    key_column: id\n    contract: {columns: {id: bigint not null, name: string not null}}\n"
+        "write: {table: silver.events, mode: scd1, keys: id, sequence_by: _source.offset, apply_as_deletes: _kafka.tombstone}\n",
+    )
+    result = workshop.run(job)
+    assert (result.rows.read, result.rows.quarantined) == (5, 1)
+    assert workshop.rows("silver.events", "id") == [(2,), (3,)]
+    produce(name, [{"key": "3", "value": None}, {"key": "4", "value": event(4)}])
+    assert workshop.run(job).rows.deleted == 1
+    assert workshop.rows("silver.events", "id") == [(2,), (4,)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from typing import Any
 
 import pytest
@@ -311,6 +312,35 @@ def test_messages_that_are_put_aside_go_to_the_dead_letter_topic_as_they_came(
     # what is still wrong was sent already
     again()
     assert messages(kafka, letters, 4, patience=2) == []
+
+
+def test_nothing_hostile_in_a_message_keeps_others_from_the_dead_letter_topic(workshop, stream, topic, produce, kafka):
+    """Larger than the topic takes, in its value or its headers; names of headers that are ours, or no text."""
+    name, letters = topic(config={"max.message.bytes": str(8 << 20)}), topic(config={"max.message.bytes": "200000"})
+    noise = random.Random(7).randbytes(600_000)
+    bad = [
+        {"value": noise, "key": "k", "headers": [("h", b"v")]},
+        {"value": b"{", "headers": [("lakehouse.code", b"FAKED"), ("lakehouse.left_out", None), ("", b"")]},
+        {"value": b"\x00", "key": noise},
+        {"value": b"[", "headers": [("big", noise)]},
+        {"value": b"{", "headers": [("same", b"1"), ("same", b"2")] * 500},
+    ]
+    produce(name, [event(1), *bad])
+    job = stream(name, NARROW, f"dead_letter_topic: {letters}")
+    result = workshop.run(job)
+    assert (result.rows.inserted, result.rows.quarantined) == (1, 5)
+    # what was sent before the first that was too large comes once more
+    found = {int(dict(one.headers())["lakehouse.offset"]): one for one in messages(kafka, letters, 10, patience=11)}
+    assert sorted(found) == [1, 2, 3, 4, 5]
+    left_out = {place: dict(one.headers()).get("lakehouse.left_out") for place, one in found.items()}
+    assert left_out == {1: b"value", 2: None, 3: b"value, key, headers", 4: b"value, key, headers", 5: None}
+    assert (found[1].key(), found[1].value(), found[1].headers()[0]) == (b"k", None, ("h", b"v"))
+    assert found[2].headers()[:3] == bad[1]["headers"]
+    assert dict(found[2].headers())["lakehouse.code"] == b"MALFORMED_JSON"
+    assert found[5].headers()[:1000] == bad[4]["headers"]
+    held = dict(workshop.rows("quarantine.bronze_events", "source.offset", "received.value"))
+    assert bytes(held[1]) == noise
+    assert workshop.run(job).rows.read == 0
 
 
 def messages(kafka, topic: str, count: int, patience: float = 20) -> list[Any]:
