@@ -11,7 +11,15 @@ from typing import IO, TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 from pyspark.sql import functions as F
-from pyspark.sql.types import DateType, NumericType, StringType, TimestampNTZType, TimestampType
+from pyspark.sql.types import (
+    DateType,
+    DecimalType,
+    IntegralType,
+    NumericType,
+    StringType,
+    TimestampNTZType,
+    TimestampType,
+)
 
 from lakehouse.check.columns import AS_RECEIVED, with_types
 from lakehouse.errors import ConfigError, SourceEmptyError
@@ -21,6 +29,7 @@ from lakehouse.lake.storage import FileEntry, list_files
 from lakehouse.lake.table import read_table
 from lakehouse.read.files import read_files
 from lakehouse.read.links import Links
+from lakehouse.runtime.sensitive import DIGITS_OF_A_TEXT, is_sensitive, looks_like_card, looks_sensitive
 from lakehouse.spec.column import Column as Declared
 from lakehouse.spec.contract import Contract
 from lakehouse.spec.files import CsvOptions, FilesSource
@@ -47,28 +56,7 @@ _NOT_A_NUMBER = r"^([+-]?0\d|\+)"
 """Digits that are no number: a leading zero or plus would be lost."""
 
 _PLAIN = r"^-?(\d+\.?\d*|\.\d+)$"
-_EMAIL = r"^[^@\s]+@[^@\s]+\.[^@\s]+$"
-_PERSONAL = re.compile(
-    r"e?mail|phone|mobile|fax|iban|bic|ssn|passport|birth|birthday|birthdate|dob|address|addr|street|zip|postcode|postal"
-    r"|plz|firstname|lastname|fullname|surname|username|gender|salary|ip|latitude|longitude"
-)
-_OF_THINGS = {
-    "product",
-    "item",
-    "file",
-    "country",
-    "category",
-    "table",
-    "column",
-    "job",
-    "shop",
-    "brand",
-    "event",
-    "status",
-}
-_OF_PEOPLE = {"customer", "client", "person", "contact", "employee", "patient", "user", "member"}
 _OF_KEYS, _ID = ("int", "bigint", "smallint", "tinyint", "string"), re.compile(r"(^|[_ ])(id|key|number|no|nr)$")
-_DIGITS_OF_A_TEXT = re.compile(r"phone|mobile|fax|zip|postcode|postal|plz|iban|ssn|passport")
 
 
 @dataclass(frozen=True)
@@ -77,6 +65,7 @@ class Seen:
 
     ``values``: how many are not NULL. ``least`` and ``most`` are of numbers and times; ``shortest`` and ``longest`` the
     characters of texts. ``texts`` are all that there were, where they are few; none are kept of what may be personal.
+    ``is_personal``: by its name, or by what most of its values look like; ``is_mixed``: some of them do.
     """
 
     name: str
@@ -89,6 +78,7 @@ class Seen:
     texts: tuple[str, ...] = ()
     is_unique: bool = False
     is_personal: bool = False
+    is_mixed: bool = False
 
 
 @dataclass(frozen=True)
@@ -279,12 +269,14 @@ def _figures(index: int, field: StructField) -> list[Column]:
             "before": F.max(F.length(F.regexp_extract(text, r"^-?0*(\d*)", 1))),
             "after": F.max(F.length(F.regexp_extract(text, r"\.(\d*)$", 1))),
             "words": F.count_if(F.lower(text).isin(*_WORDS)),
-            "mails": F.count_if(text.rlike(_EMAIL)),
+            "sensitive": F.count_if(looks_sensitive(value)),
             "shortest": F.min(F.length(value)),
             "longest": F.max(F.length(value)),
         }
     elif isinstance(field.dataType, NumericType | DateType | TimestampType | TimestampNTZType):
         figures |= {end: one(value) for end, one in _ENDS.items()}
+        if isinstance(field.dataType, IntegralType | DecimalType):
+            figures["sensitive"] = F.count_if(looks_like_card(value.cast("string")))
         figures["distinct"] = F.approx_count_distinct(value)
     return [figure.alias(f"{name}_{index}") for name, figure in figures.items()]
 
@@ -294,8 +286,11 @@ def _seen(field: StructField, index: int, found: dict[str, Any]) -> Seen:
         return found.get(f"{name}_{index}")
 
     values = figure("values")
-    is_personal = _is_personal(field.name) or 2 * (figure("mails") or 0) > values
-    seen = Seen(field.name, sql_type(field.dataType), values, is_personal=is_personal)
+    sensitive = figure("sensitive") or 0
+    is_personal = is_sensitive(field.name) or 2 * sensitive > values
+    # of long numbers one in ten ends in a right check by chance
+    is_mixed = 5 * sensitive > values
+    seen = Seen(field.name, sql_type(field.dataType), values, is_personal=is_personal, is_mixed=is_mixed)
     if not isinstance(field.dataType, StringType):
         return replace(seen, least=figure("least"), most=figure("most"))
     kind, tried = _type_of_text(field.name, index, found)
@@ -314,7 +309,7 @@ def _type_of_text(name: str, index: int, found: dict[str, Any]) -> tuple[str, st
     for kind in ("date", "timestamp"):
         if kind in fits:
             return kind, kind
-    if found[f"digits_{index}"] or "double" not in fits or _DIGITS_OF_A_TEXT.search(name.lower()):
+    if found[f"digits_{index}"] or "double" not in fits or DIGITS_OF_A_TEXT.search(name.lower()):
         return "string", ""
     return _number(index, found, fits)
 
@@ -337,7 +332,8 @@ def _closer(rows: DataFrame, seen: Sequence[Seen], found: dict[str, Any]) -> lis
         distinct = found.get(f"distinct_{index}")
         if distinct is None:
             continue
-        if one.type == "string" and not one.is_personal and distinct <= _FEW and (one.longest or 99) <= 40:
+        is_shown = not one.is_personal and not found.get(f"sensitive_{index}")
+        if one.type == "string" and is_shown and distinct <= _FEW and (one.longest or 99) <= 40:
             wanted[f"texts_{index}"] = F.collect_set(col(one.name))
         if one.values == found["rows"] > 1 and distinct >= 0.9 * one.values:
             wanted[f"unique_{index}"] = F.count_distinct(col(one.name))
@@ -350,11 +346,3 @@ def _closer(rows: DataFrame, seen: Sequence[Seen], found: dict[str, Any]) -> lis
         )
         for index, one in enumerate(seen)
     ]
-
-
-def _is_personal(name: str) -> bool:
-    """Whether a column is personal data, by its name; a guess, and no more."""
-    words = re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower())
-    if "name" in words:
-        return _OF_THINGS.isdisjoint(words)
-    return "".join(words) in _OF_PEOPLE or any(_PERSONAL.fullmatch(word) for word in words)

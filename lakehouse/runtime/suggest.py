@@ -107,7 +107,7 @@ def _columns(sample: Sample) -> Iterator[str]:
 def _seen(one: Seen, rows: int) -> Iterator[str]:
     """What a column held, for people."""
     if one.is_personal:
-        yield "personal, by its name or looks"
+        yield "personal or secret, by its name or looks"
     if not one.values:
         yield "no value was seen"
         return
@@ -115,7 +115,7 @@ def _seen(one: Seen, rows: int) -> Iterator[str]:
         yield f"{rows - one.values:,} of {rows:,} are NULL"
     elif rows < _ENOUGH:
         yield f"none of {rows:,} is NULL"
-    if one.is_personal:
+    if one.is_personal or one.is_mixed:
         return
     if one.least is not None and one.most is not None:
         yield f"{plain(one.least)} to {plain(one.most)}"

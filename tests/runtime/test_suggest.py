@@ -13,7 +13,8 @@ from lakehouse.check.contract import check
 from lakehouse.errors import ConfigError, SourceEmptyError
 from lakehouse.lake.storage import list_files
 from lakehouse.read.files import read_files
-from lakehouse.runtime.sample import Sample, Seen, _is_personal
+from lakehouse.runtime.sample import Sample, Seen
+from lakehouse.runtime.sensitive import is_sensitive
 from lakehouse.runtime.suggest import contract, look
 from lakehouse.spec.column import Column
 from lakehouse.spec.contract import Contract
@@ -80,7 +81,7 @@ def test_a_contract_has_the_narrowest_types_and_accepts_what_it_was_made_of(spar
     }
     assert "p1@example" not in text
     assert "49731001" not in text
-    assert text.count("personal, by its name or looks") == 2
+    assert text.count("personal or secret, by its name or looks") == 2
     if CLASSIFIES:
         assert [name for name, one in spec.columns.items() if one.classification] == ["phone", "login"]
 
@@ -128,14 +129,67 @@ def test_names_and_values_of_any_kind_are_text_of_the_yaml(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["email", "customerEmail", "E_MAIL", "phone_number", "name", "first_name", "iban", "Customer", "birth_date"]
+    "name",
+    [
+        *("email", "customerEmail", "E_MAIL", "phone_number", "name", "first_name", "iban", "Customer", "birth_date"),
+        *("password", "user_pwd", "token", "accessToken", "api_key", "APIKey", "apikey", "client_secret", "session_id"),
+        *("religion", "diagnosis", "icd10", "ethnicity", "sexual_orientation", "unionMember", "political_party"),
+        *("card_number", "cardNo", "PAN", "cvv", "bank_account", "tax_id", "ip_address"),
+    ],
 )
-def test_what_is_called_so_may_be_personal(name):
-    assert _is_personal(name)
+def test_what_is_called_so_may_be_personal_or_secret(name):
+    assert is_sensitive(name)
 
 
 @pytest.mark.parametrize(
-    "name", ["id", "customer_id", "product_name", "file_name", "description", "emailed", "zipper", "ship", "tip"]
+    "name",
+    [
+        *("id", "customer_id", "product_name", "file_name", "description", "emailed", "zipper", "ship", "tip"),
+        *(
+            "key",
+            "order_key",
+            "status",
+            "amount",
+            "page",
+            "company",
+            "discard",
+            "panel",
+            "message",
+            "sort_key",
+            "tokenizer",
+        ),
+    ],
 )
 def test_what_is_not_called_so_is_not(name):
-    assert not _is_personal(name)
+    assert not is_sensitive(name)
+
+
+SENSITIVE = {
+    # by their names: few texts each, which would be rules; and numbers, which would be told by their ends
+    "password": ("hunter2", "letmein"),
+    "api_key": ("abc-def", "ghi-jkl"),
+    "religion": ("Jedi", "Pastafarian"),
+    "diagnosis": ("C34.1", "F32.0"),
+    "card_number": ("4111111111111111", "5555555555554444"),
+    "salary": ("12345", "98765"),
+    # by their form alone
+    "a": ("4111 1111 1111 1111", "5555-5555-5555-4444"),
+    "b": ("4012888888881881", "378282246310005"),
+    "c": ("DE89370400440532013000", "GB33BUKB20201555555555"),
+    "d": ("sk_live_abcdef", "ghp_abcdefgh"),
+    "e": ("+49 731 555123", "+1 (555) 0100-222"),
+    "f": ("078-05-1120", "219-09-9999"),
+    # one among others is enough for no rule
+    "g": ("none", "none", "none", "none", "sk_live_zyxwvu"),
+}
+
+
+def test_no_value_of_a_column_that_may_be_sensitive_is_written_into_a_contract(spark, tmp_path):
+    (tmp_path / "landing").mkdir()
+    lines = [";".join(SENSITIVE), *(";".join(some[n % len(some)] for some in SENSITIVE.values()) for n in range(60))]
+    (tmp_path / "landing/a.csv").write_text("\n".join([*lines, ""]))
+    text = contract(look(str(tmp_path / "landing"), None, {}, spark=spark))
+    spec = spec_of(text, tmp_path)
+    assert [value for some in SENSITIVE.values() for value in some if value in text and value != "none"] == []
+    assert [name for name, one in spec.columns.items() if not one.classification] == ["g"]
+    assert not spec.rules
