@@ -44,7 +44,8 @@ def run(
 
     result = execute(prepare(job, env=env, lake=lake, params=params), spark=spark, full_refresh=full_refresh)
     if result.error:
-        raise result.error
+        # what it comes from is foreign, and a notebook would show its words
+        raise result.error from None
     return result
 
 

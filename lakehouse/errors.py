@@ -20,10 +20,13 @@ LakehouseError
 │   ├── NotDeltaError, NotAppendOnlyError, LogUnreadableError
 │   ├── SourceChangedError              a table was made again, rebuilt, or lost columns
 │   ├── SourceGrownError                a table got columns while it was read           retryable
+│   ├── TableUnreadableError            its log has a gap, or data files are gone
+│   ├── TableUnsupportedError           it needs a newer reader or writer than this one
 │   ├── ReservedNameError
 │   ├── RecordsLostError                records of a topic that were never read are gone
 │   ├── AccessDeniedError               a server does not let us
 │   ├── SourceUnavailableError          a server does not answer                        retryable
+│   ├── StreamFailedError               Spark ended the stream, and says why in words that we do not know
 │   └── ColumnMissingError
 ├── WriteError                 exit 1   what was to be written
 │   ├── SchemaDriftError, TypeChangeError, LayoutChangeError, KeyMissingError
@@ -35,12 +38,17 @@ LakehouseError
 │   ├── StorageFullError, StorageDeniedError
 │   └── StorageUnavailableError         it does not answer, or not in time                      retryable
 ├── TransformError             exit 1   the job's own code raised
+├── ExpressionError            exit 1   an expression of the job's YAML fails on a value of some row
+├── UnexpectedError            exit 1   an exception that nobody here knows: a fault of this library, or of Spark
 ├── CheckpointError            exit 1   the checkpoint belongs to something else, or does not fit the table
 ├── RecoveryError              exit 1   what was asked for cannot be recovered, undone, replayed or compared
 │   └── BuiltUponError                  later runs build on what was to be undone
+├── OutputError                exit 1   stdout cannot be written
+├── LedgerError                exit 1   what was done is done, and ops.runs cannot be told of it
 ├── ImbalanceError             exit 1   the counts of a batch do not add up, or differ from the commit
 ├── QualityGateError           exit 3   too much of a contract is broken: `on_fail: fail`, `at_most`, `min_score`
 │   └── DeleteGuardError                a snapshot would delete too much
+├── StoppedError               exit 5   told to stop before what was due was done            retryable
 ├── LockedError                exit 4   another runner holds the job                         retryable
 └── HeldError                  exit 4   the job's circuit breaker is open, until `lakehouse resume`
 """
@@ -50,9 +58,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from lakehouse.foreign import first_line as first_line
+from lakehouse.foreign import innermost as innermost
+from lakehouse.foreign import mask
+
 
 class LakehouseError(Exception):
-    """Base of every error that this library raises on purpose.
+    """Base of every error that this library raises on purpose; its words pass through ``foreign.mask``.
 
     Attributes:
         code: a stable name for programs, such as ``FILE_UNREADABLE``.
@@ -66,8 +78,8 @@ class LakehouseError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
-        self.hint = hint
+        super().__init__(mask(message))
+        self.hint = mask(hint)
 
     @property
     def message(self) -> str:
@@ -102,7 +114,9 @@ class Problem:
     def __str__(self) -> str:
         """``file:line:column: field: message``, as editors and terminals make it a link."""
         where = f"{self.file}:{self.line}:{self.column}"
-        return f"{where}: {self.field}: {self.message}" if self.field else f"{where}: {self.message}"
+        text = f"{where}: {self.field}: {self.message}" if self.field else f"{where}: {self.message}"
+        # one problem is one line, whatever is in a name
+        return text.replace("\n", "\\n")
 
 
 class InvalidConfigError(ConfigError):
@@ -229,6 +243,18 @@ class NotDeltaError(SourceError):
     code = "NOT_DELTA"
 
 
+class TableUnreadableError(SourceError):
+    """A Delta table that is not whole: its log has a gap, or files that it names are gone."""
+
+    code = "TABLE_UNREADABLE"
+
+
+class TableUnsupportedError(SourceError):
+    """A Delta table that needs a newer reader or writer than this one."""
+
+    code = "TABLE_UNSUPPORTED"
+
+
 class NotAppendOnlyError(SourceError):
     """A table read as a stream in which rows were changed or removed."""
 
@@ -279,10 +305,28 @@ class SourceUnavailableError(SourceError):
     retryable = True
 
 
+class StreamFailedError(SourceError):
+    """Spark ended the stream of a source, and says why in words that this library does not know."""
+
+    code = "STREAM_FAILED"
+
+
 class ColumnMissingError(SourceError):
     """A column that the contract declares is not in the source at all."""
 
     code = "COLUMN_MISSING"
+
+
+class ExpressionError(LakehouseError):
+    """An expression of the job, such as ``apply_as_deletes``, fails on a value of some row."""
+
+    code = "EXPRESSION_FAILED"
+
+
+class UnexpectedError(LakehouseError):
+    """An exception of Spark, Java or Python that this library has no better word for."""
+
+    code = "UNEXPECTED"
 
 
 class TransformError(LakehouseError):
@@ -397,6 +441,18 @@ class BuiltUponError(RecoveryError):
     code = "BUILT_UPON"
 
 
+class OutputError(LakehouseError):
+    """What a command has to say cannot be written to stdout; what it did is done."""
+
+    code = "OUTPUT"
+
+
+class LedgerError(LakehouseError):
+    """The ledger cannot be written; the next run adds the batches that it lacks."""
+
+    code = "LEDGER"
+
+
 class ImbalanceError(LakehouseError):
     """The counts of a batch do not add up, or differ from what the commit did."""
 
@@ -424,6 +480,14 @@ class DeleteGuardError(QualityGateError):
     code = "DELETE_GUARD"
 
 
+class StoppedError(LakehouseError):
+    """A run that ends by itself was told to stop, by SIGTERM or Ctrl-C, before it had done what was due."""
+
+    code = "STOPPED"
+    retryable = True
+    exit_code = 5
+
+
 class LockedError(LakehouseError):
     """Another runner holds the job."""
 
@@ -445,18 +509,3 @@ class HeldError(LakehouseError):
     def __init__(self, message: str, *, hint: str = "", batch: tuple[str, int] | None = None) -> None:
         super().__init__(message, hint=hint)
         self.batch = batch
-
-
-def first_line(error: BaseException) -> str:
-    """What an exception says, without the stack that Spark puts below it."""
-    lines = [line for line in str(error).strip().splitlines() if line.strip()]
-    # py4j says first what was called, then what went wrong
-    told = lines[1] if len(lines) > 1 and lines[0].startswith("An error occurred while calling") else "".join(lines[:1])
-    return told.removeprefix(": ").strip()[:500]
-
-
-def innermost(stack: str) -> str:
-    """The innermost cause that a Java stack names, which says what is wrong; else its first line."""
-    lines = [line.strip() for line in stack.splitlines() if line.strip()]
-    causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
-    return "".join(causes[-1:] or lines[:1])[:300]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lakehouse import foreign
 from lakehouse.testing import LocalLake
 
 if TYPE_CHECKING:
@@ -28,6 +29,13 @@ class Workshop(LocalLake):
             header = "from __future__ import annotations\nfrom pyspark.sql import DataFrame, functions as F\n"
             (jobs / f"{name}.py").write_text(header + code)
         return name
+
+
+@pytest.fixture(autouse=True)
+def no_secrets():
+    """Forget what other tests of the process have masked."""
+    yield
+    foreign.forget()
 
 
 @pytest.fixture

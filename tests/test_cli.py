@@ -217,6 +217,13 @@ def test_the_help_tells_the_exit_codes_and_what_a_job_is(lakehouse, command):
     assert "JOB" in out
 
 
+def test_a_stdout_that_is_full_or_closed_is_a_clean_error(project):
+    for where, said in ((">/dev/full", "OUTPUT: stdout cannot be written: No space left on device"), ("| true", "")):
+        command = f"cd {project} && {sys.executable} -m lakehouse check {where}"
+        done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr.strip()) == (1 if said else 0, said)
+
+
 def test_the_version_is_told(lakehouse):
     ended = lakehouse("--version")
     assert ended.code == 0

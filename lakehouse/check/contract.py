@@ -12,11 +12,11 @@ from pyspark.sql import functions as F
 from lakehouse.check.columns import AS_RECEIVED, told_unknown, with_types
 from lakehouse.check.noted import PART, noted
 from lakehouse.check.others import Beside, compared
-from lakehouse.check.personal import personal, without_values
 from lakehouse.check.rules import BETWEEN, FAULTS, failing, with_broken
 from lakehouse.check.score import gate, quality_of
-from lakehouse.errors import ConfigError
+from lakehouse.errors import ConfigError, first_line
 from lakehouse.lake.batch import BYTES, CODE, MESSAGE, RAW, RECEIVED, RECEIVED_TYPE, SKIP, SOURCE, TEXT
+from lakehouse.lake.faults import is_of_values
 from lakehouse.lake.frame import as_json, col, literal, quoted, together
 from lakehouse.spec.contract import Contract
 
@@ -276,9 +276,14 @@ def _told(asked: Asked) -> Iterator[None]:
     try:
         yield
     except PySparkException as error:
-        if rule := failing(asked, error):
-            said = without_values(error, personal(asked.contract), rule.reads)
-            message = f"rule '{rule.name}' fails on some row: '{rule.check}': {said}"
+        rule = failing(asked, error)
+        # of some errors Spark does not show the expression
+        rules = [rule] if rule else asked.contract.rules if is_of_values(error) else ()
+        if rules:
+            which = "', '".join(one.name for one in rules)
+            few = f"rule '{which}' fails" if len(rules) == 1 else f"one of the rules '{which}' fails"
+            shown = f"'{rules[0].check}': " if len(rules) == 1 else ""
+            message = f"{few} on some row: {shown}{first_line(error)}"
             hint = "say what such a row means, with nullif(), try_divide(), try_cast() and the like"
             raise ConfigError(message, hint=hint) from error
         raise

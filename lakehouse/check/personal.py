@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.errors import first_line
+from lakehouse.foreign import MASK, hide_places, mask_places
 from lakehouse.lake.batch import RESCUED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from lakehouse.spec.contract import Contract
     from lakehouse.spec.job import Job
 
-MASK = "***"
+_OF_FOLDER = re.compile(r"(?<=/)([^/=]+)(?:=|%3D)[^/]+")
 
 
 def personal(contract: Contract | None) -> frozenset[str]:
@@ -29,6 +28,12 @@ def personal_of(job: Job) -> frozenset[str]:
     """The columns that any contract of a job classifies so."""
     judged = [*job.sources.values(), job, job.write]
     return frozenset().union(*(personal(getattr(one, "contract", None)) for one in judged))
+
+
+def hide_places_of(job: Job) -> None:
+    """Mask from now on what the paths of a job's files and tables say of its personal columns."""
+    patterns = (getattr(source, "name_pattern", None) for source in job.sources.values())
+    hide_places(personal_of(job), filter(None, patterns))
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,10 @@ class Shown:
         if value is None:
             return f"{len(text):,} characters, not shown: they may hold personal data"
         return json.dumps(self._masked(value), ensure_ascii=False, default=str)
+
+    def place(self, path: str) -> str:
+        """A path; where it is not known which columns are personal, without what it says of any."""
+        return mask_places(path if self.is_known else _OF_FOLDER.sub(rf"\1={MASK}", path))
 
     def _masked(self, value: Any) -> Any:
         """A value without what is not to be seen, at every depth."""
@@ -68,20 +77,3 @@ def _parsed(text: str) -> Any:
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
-
-
-def without_values(error: BaseException, hidden: Iterable[str], read: Iterable[str] | None = None) -> str:
-    """What Spark says of what failed on a row; without the value, where it may be personal.
-
-    Args:
-        error: what was raised.
-        hidden: the columns that are personal.
-        read: the columns that were read; all where nobody can tell.
-    """
-    secret = {name.lower() for name in hidden}
-    concerned = secret if read is None else secret & {name.lower() for name in read}
-    condition = getattr(error, "getCondition", None)
-    if not concerned or (read is None and condition is None):
-        return first_line(error)
-    name = (condition() if condition else None) or type(error).__name__
-    return f"[{name}] what it says is not shown: it may hold personal data ({', '.join(sorted(concerned))})"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from lakehouse.errors import ConfigError, LakehouseError, first_line
+from lakehouse.errors import ConfigError, LakehouseError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,6 +25,7 @@ Exit codes:
   2  configuration: a job, an environment or a command line that cannot be run as written
   3  quality gate: a contract allows no more to be broken (on_fail: fail, at_most, min_score); nothing was written
   4  locked by another runner, or held until `lakehouse resume`
+  5  stopped by SIGTERM or Ctrl-C before what was due was done; a stream that never ends by itself ends with 0
 """
 
 ENV = click.option("--env", metavar="NAME", help="Use conf/env/NAME.yaml; else LAKEHOUSE_ENV, else local.")
@@ -59,7 +60,9 @@ def answered(failed: dict[str, Any], action: Callable[[], Answer], *, as_json: b
     try:
         answer = action()
     except Exception as failure:
-        answer = failed, failure if isinstance(failure, LakehouseError) else LakehouseError(first_line(failure))
+        from lakehouse.lake.faults import typed
+
+        answer = failed, typed(failure)
     end([answer], as_json=as_json)
 
 

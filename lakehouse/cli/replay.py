@@ -10,7 +10,6 @@ from typing import Any, NoReturn
 import click
 
 from lakehouse.cli.options import ENV, EXITS, JSON, LAKE, PARAM, Answer, answered, end, workplace
-from lakehouse.errors import LakehouseError, first_line
 
 _DIFFERENT = 1
 """The exit code of two tables that are not equal, as ``diff`` has it."""
@@ -61,7 +60,9 @@ def diff(
         with settled(spark, settings):
             found = compared(spark, place, a, b, examples=examples, **chosen)
     except Exception as failure:
-        error = failure if isinstance(failure, LakehouseError) else LakehouseError(first_line(failure))
+        from lakehouse.lake.faults import typed
+
+        error = typed(failure)
         answer: dict[str, Any] = {"status": "failed", "a": {"name": a}, "b": {"name": b}}
         end([(answer, error)], as_json=as_json)
     for line in told(found):

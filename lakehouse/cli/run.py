@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from lakehouse.cli.options import ENV, EXITS, JSON, LAKE, PARAM, end, parameters, workplace
-from lakehouse.errors import ConfigError, InvalidConfigError, LakehouseError, first_line
+from lakehouse.errors import ConfigError, InvalidConfigError
+from lakehouse.foreign import mask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -72,7 +73,9 @@ def _run(
         with told_by_signals() as stop:
             results = side_by_side(works, full_refresh=full_refresh, stop=stop, progress=Progress)
     except Exception as failure:
-        error = failure if isinstance(failure, LakehouseError) else LakehouseError(first_line(failure))
+        from lakehouse.lake.faults import typed
+
+        error = typed(failure)
         results = [not_begun(Path(jobs[0]).stem, error)]
     end([(result.as_json(), result.error) for result in results], as_json=as_json)
 
@@ -89,7 +92,7 @@ def plan(job: str, env: str | None, lake: str | None, params: tuple[str, ...], *
     from lakehouse.runtime.plan import planned
 
     for line in planned(work, explain_write=explain_write):
-        click.echo(line)
+        click.echo(mask(line))
 
 
 @click.command()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql import functions as F
 
 from lakehouse.errors import ImbalanceError
+from lakehouse.foreign import mask
 from lakehouse.lake.frame import by_types, together
 
 if TYPE_CHECKING:
@@ -78,6 +79,10 @@ class BadFile:
     file: str
     code: str
     message: str
+
+    def __post_init__(self) -> None:
+        """Mask the message: what libraries say of a file goes to the quarantine, and where people look."""
+        object.__setattr__(self, "message", mask(self.message))
 
 
 def check_counts(counts: Mapping[str, Any]) -> None:

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import errno
 import re
+import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyspark.errors import PythonException
 
 from lakehouse.errors import (
     BatchConflictError,
+    ExpressionError,
     LakehouseError,
     StorageDeniedError,
     StorageFullError,
     StorageUnavailableError,
     TableChangedError,
+    TableUnreadableError,
+    TableUnsupportedError,
+    UnexpectedError,
     WriteConflictError,
     first_line,
 )
@@ -31,6 +37,18 @@ _CONFLICTS: dict[str, type[LakehouseError]] = {
         r"|Concurrent(Write|Append|DeleteRead|DeleteDelete)Exception|DeltaConcurrentModificationException"
     ): WriteConflictError,
 }
+
+_TABLES: dict[str, type[LakehouseError]] = {
+    r"DELTA_UNSUPPORTED_FEATURES_FOR|DELTA_INVALID_PROTOCOL_VERSION|InvalidProtocolVersionException": (
+        TableUnsupportedError
+    ),
+    (
+        r"DELTA_VERSIONS_NOT_CONTIGUOUS|DELTA_TRUNCATED_TRANSACTION_LOG|DELTA_LOG_FILE_NOT_FOUND|DELTA_FILE_NOT_FOUND"
+        r"|DELTA_STATE_RECOVER_ERROR|DELTA_MISSING_(PART|TRANSACTION)|DELTA_NO_RECREATABLE_HISTORY"
+        r"|DELTA_SCHEMA_NOT_SET|DELTA_DELETION_VECTOR_|FAILED_READ_FILE\.FILE_NOT_EXIST"
+    ): TableUnreadableError,
+}
+"""What says that a table is not whole, or too new: of files of a source, those who read them know more."""
 
 _STORAGE: dict[str, type[LakehouseError]] = {
     r"No space left on device|Disk quota exceeded|QuotaExceededException|\bENOSPC\b": StorageFullError,
@@ -51,25 +69,45 @@ _SYSTEM: dict[int, type[LakehouseError]] = {
     **dict.fromkeys((errno.ETIMEDOUT, errno.ESTALE, errno.EIO), StorageUnavailableError),
 }
 
+_HERE = Path(__file__).parents[1]
+
 _SPARK = {"pyspark", "py4j", "delta"}
 
 _HINTS: dict[type[LakehouseError], str] = {
     WriteConflictError: "run it again when less is written: it goes on where it was",
     TableChangedError: "run it again: it takes the table as it is now",
     BatchConflictError: "another runner of the job, on another machine or on a copy of its checkpoint: end one of them",
+    TableUnsupportedError: "upgrade delta-spark, or let whoever writes the table drop the feature",
+    TableUnreadableError: "restore what is gone from a backup; a table that a job here makes, with --full-refresh",
     StorageFullError: "make room below the lake, or in Spark's scratch folder (spark.local.dir), and run it again",
     StorageDeniedError: "give the user that runs the job the right to read and write there",
     StorageUnavailableError: "run it again: the log of the table says whether the batch was committed",
 }
 
 
-def typed(error: BaseException) -> LakehouseError:
-    """The error as one of ours, whatever it is."""
+def typed(error: BaseException, what: str = "") -> LakehouseError:
+    """The error as one of ours, whatever it is; ``what`` failed, where the error does not say it."""
     if isinstance(error, LakehouseError):
         return error
-    found = known(error) or LakehouseError(f"{type(error).__name__}: {first_line(error)}")
+    found = known(error) or _by_state(error, what)
     found.__cause__ = error
     return found
+
+
+def is_of_values(error: BaseException) -> bool:
+    """Whether an expression failed on a value: by the SQL state that Spark gives, a data exception or one raised."""
+    state = getattr(error, "getSqlState", lambda: None)()
+    return str(state)[:2] in ("22", "P0")
+
+
+def _by_state(error: BaseException, what: str) -> LakehouseError:
+    message = f"{what}{': ' * bool(what)}{type(error).__name__}: {first_line(error)}"
+    if is_of_values(error):
+        hint = "say what such a value means, with try_cast(), try_to_timestamp(), try_divide(), nullif() and the like"
+        return ExpressionError(message, hint=hint)
+    if frames := [one for one in traceback.extract_tb(error.__traceback__) if Path(one.filename).is_relative_to(_HERE)]:
+        message += f" (in {Path(frames[-1].filename).relative_to(_HERE.parent)}:{frames[-1].lineno})"
+    return UnexpectedError(message, hint="a fault of this library, of Spark or of the machine: please report it")
 
 
 def known(error: BaseException) -> LakehouseError | None:
@@ -83,7 +121,7 @@ def meant(text: str) -> LakehouseError | None:
     """What the words of Spark mean, its stack among them, if they tell of a conflict or of the storage."""
     # not the places in the code, which are named after what they may throw
     lines = [line.strip() for line in text.splitlines() if not line.lstrip().startswith("at ")]
-    for words, kind in {**_CONFLICTS, **_STORAGE}.items():
+    for words, kind in {**_CONFLICTS, **_TABLES, **_STORAGE}.items():
         if said := [line for line in lines if re.search(words, line)]:
             return _made(kind, said[-1].removeprefix("Caused by: ")[:300])
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,12 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from pyspark.sql import functions as F
 
 from lakehouse.errors import ImbalanceError
+from lakehouse.foreign import mask_places
 from lakehouse.lake.batch import check_counts
 from lakehouse.lake.frame import small_frame
 from lakehouse.lake.table import create, exists, read_table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from pyspark.sql import SparkSession
 
@@ -177,9 +179,18 @@ def _values(event: Event) -> dict[str, Any]:
         **asdict(event.rows),
         "started_at": event.started_at.isoformat(),
         "ended_at": event.ended_at.isoformat(),
-        "inputs": json.dumps(event.inputs, default=str, sort_keys=True),
+        "inputs": json.dumps(_shown(event.inputs), default=str, sort_keys=True),
         "error_message": (event.error_message or "")[:4000] or None,
     }
+
+
+def _shown(value: Any) -> Any:
+    """What was read, without what paths say of people: the commit of the batch names its files as they are."""
+    if isinstance(value, Mapping):
+        return {name: _shown(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_shown(one) for one in value]
+    return mask_places(value) if isinstance(value, str) else value
 
 
 def newest_batch(spark: SparkSession, ledger: Table, stream: str) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.errors import AccessDeniedError, ConfigError, SourceNotFoundError, SourceUnavailableError
+from lakehouse.foreign import keep_secret
 from lakehouse.spec.document import nearest
 from lakehouse.spec.kafka import Avro, is_loopback
 
@@ -179,7 +180,7 @@ def brokers(source: KafkaSource, resolved: Callable[[str, str], str], root: Path
     servers = resolved(source.bootstrap_servers, f"{where}.bootstrap_servers")
     for server in servers.split(","):
         if not re.fullmatch(r"\s*(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}\s*", server):
-            message = f"{where}.bootstrap_servers: '{server.strip()}' is not host:port"
+            message = f"{where}.bootstrap_servers: {source.bootstrap_servers}: expected host:port, or several"
             raise ConfigError(message)
     open_to_all = source.security is None or source.security.protocol == "SASL_PLAINTEXT"
     if open_to_all and not source.allow_plaintext and not is_loopback(servers):
@@ -209,6 +210,7 @@ def _secured(
     if security.mechanism:
         name = resolved(security.username or "", f"{where}.username")
         password = resolved(security.password or "", f"{where}.password")
+        keep_secret(password, security.password or "")
         java |= {
             "sasl.mechanism": security.mechanism,
             "sasl.jaas.config": f"{_MODULES[security.mechanism]} required "

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import reduce
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pyspark.errors import PySparkException
@@ -16,7 +18,6 @@ from pyspark.sql import functions as F
 
 from lakehouse.check.contract import check, required, too_late
 from lakehouse.check.late import by_watermark
-from lakehouse.check.personal import personal_of, without_values
 from lakehouse.check.quarantine import STEP as QUARANTINE
 from lakehouse.check.quarantine import put_aside
 from lakehouse.errors import (
@@ -24,8 +25,11 @@ from lakehouse.errors import (
     DeleteGuardError,
     LakehouseError,
     QualityGateError,
+    TableUnreadableError,
     TransformError,
+    first_line,
 )
+from lakehouse.foreign import unknown_name
 from lakehouse.lake.batch import SOURCE
 from lakehouse.lake.faults import known
 from lakehouse.lake.frame import materialise, path
@@ -34,6 +38,7 @@ from lakehouse.lake.table import commits, exists, head, read_table
 from lakehouse.lake.types import resolved
 from lakehouse.publish.ledger import Event
 from lakehouse.runtime.breaker import judge
+from lakehouse.runtime.code_errors import describe
 from lakehouse.runtime.fates import rows_of
 from lakehouse.runtime.judged import after_transform, beside, looks_into_target, together
 from lakehouse.runtime.lock import leased
@@ -59,6 +64,10 @@ if TYPE_CHECKING:
     from lakehouse.spec.contract import Contract
     from lakehouse.spec.job import Job
     from lakehouse.spec.write import Write
+
+
+_MOST_TOLD = 5
+"""Reasons that the message of a guard names."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +182,7 @@ def _newest(spark: SparkSession, table: Table) -> Commit:
     if newest is None:
         read_table(spark, table)
         message = f"{table.name} has no commit"
-        raise LakehouseError(message)
+        raise TableUnreadableError(message, hint="look whether its _delta_log is whole")
     return newest
 
 
@@ -293,7 +302,7 @@ def _judged(batch: Batch, made: _Made, produced: DataFrame, around: Beside) -> N
         checked = after_transform(produced, work.job.write, around, batch.target)
     except PySparkException as error:
         # the rows are evaluated while they are judged, and what fails is the code that makes them
-        raise _failed(work, error) from error
+        raise failed(work, error) from error
     if checked is None:
         count = made.taken.rows if work.transform is None else None
         made.produced, counts, rejected = _writable(work, produced, count)
@@ -361,10 +370,13 @@ def _planned(batch: Batch, made: _Made, clock: Clock) -> Plan:
     """What the rows will do to the target."""
     job, target, identity = batch.work.job, batch.target, replace(batch.identity, rows=made.known)
     if made.produced is None:
-        _not_empty(job.write)
+        _not_empty(job.write, made)
         return Plan.nothing(target, identity, head(batch.spark, target))
     with clock.stage("plan"):
-        return plan(made.produced, _described(job), target=target, identity=identity, about=job.about)
+        try:
+            return plan(made.produced, _described(job), target=target, identity=identity, about=job.about)
+        except DeleteGuardError as error:
+            raise DeleteGuardError(error.message + _unusable(made), hint=error.hint) from None
 
 
 def _described(job: Job) -> Write:
@@ -379,15 +391,26 @@ def _described(job: Job) -> Write:
     return job.write.model_copy(update={"comments": {**job.write.comments, **others}})
 
 
-def _not_empty(spec: Write) -> None:
+def _unusable(made: _Made) -> str:
+    """Why rows of a batch are not usable, the most frequent first: nothing is written, and so none is in quarantine."""
+    counts = Counter(file.code for file in made.taken.bad_files)
+    for frame in (frame for frames in made.aside.values() for frame in frames):
+        for row in frame.groupBy(F.explode("reasons").alias("reason")).count().collect():
+            counts[row.reason] += row["count"]
+    told = ", ".join(f"{reason} ({count:,})" for reason, count in counts.most_common(_MOST_TOLD))
+    return f": {told}" if told else ""
+
+
+def _not_empty(spec: Write, made: _Made) -> None:
     """Hold a batch of which nothing is left against the guard on deletions.
 
     Raises:
         DeleteGuardError: it is a snapshot, of which nobody can tell whether its table is empty now.
     """
     if spec.mode == "snapshot" and spec.on_absent == "delete":
-        message = f"{spec.table}: no row of the snapshot is usable, and it would delete every key"
-        raise DeleteGuardError(message, hint="look whether it is whole, and into what was quarantined")
+        message = f"{spec.table}: no row of the snapshot is usable, and it would delete every key{_unusable(made)}"
+        hint = "mend the delivery, or say on_absent: keep; nothing was written, to the quarantine neither"
+        raise DeleteGuardError(message, hint=hint)
 
 
 @dataclass(frozen=True)
@@ -434,17 +457,20 @@ def _transformed(work: Workplace, frames: Mapping[str, DataFrame]) -> DataFrame:
             # the contract of the write evaluates the rows while it judges them
             return produced if work.job.write.contract else materialise(produced)
     except Exception as error:
-        raise _failed(work, error) from error
+        raise failed(work, error) from error
     message = f"transform() of {work.job.job} returned {type(produced).__name__}, not a DataFrame"
     raise TransformError(message)
 
 
-def _failed(work: Workplace, error: Exception) -> LakehouseError:
+def failed(work: Workplace, error: Exception) -> LakehouseError:
     """What the job's code failed with; or Spark while it read for it, which says of the disk what is no fault of it."""
-    code = f"transform() of {work.job.job}"
     if isinstance(work.transform, QueryTransform):
-        code = work.transform.query.file
-    message = f"{code} failed: {type(error).__name__}: {without_values(error, personal_of(work.job))}"
+        place = work.transform.query.place_of(unknown_name(error))
+        message = f"{place}: the query failed: {type(error).__name__}: {first_line(error)}"
+    else:
+        code = work.project.code(work.job.job) or Path(inspect.getsourcefile(work.transform) or "")  # type: ignore[arg-type]
+        place, words = describe(error, code, work.project.root)
+        message = f"{place}: transform() of {work.job.job} failed: {words}"
     return (known(error) if not isinstance(error, OSError) else None) or TransformError(message)
 
 

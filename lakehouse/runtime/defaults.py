@@ -54,7 +54,9 @@ appender.stderr.type = Console
 appender.stderr.name = stderr
 appender.stderr.target = SYSTEM_ERR
 appender.stderr.layout.type = PatternLayout
-appender.stderr.layout.pattern = %d{yyyy-MM-dd'T'HH:mm:ss}{UTC}Z %p %c{1}: %m%n%ex
+appender.stderr.layout.pattern = %d{yyyy-MM-dd'T'HH:mm:ss}{UTC}Z %p %c{1}: %m%n
+# The words of an exception may hold values of rows: what ends a run is told by the run, without them.
+appender.stderr.layout.alwaysWriteExceptions = false
 
 # What fails in a task or a batch reaches the job as an exception, which the job tells in its own words.
 logger.executor.name = org.apache.spark.executor.Executor
@@ -63,6 +65,10 @@ logger.tasks.name = org.apache.spark.scheduler.TaskSetManager
 logger.tasks.level = off
 logger.stream.name = org.apache.spark.sql.execution.streaming
 logger.stream.level = off
+logger.writer.name = org.apache.spark.sql.execution.datasources.FileFormatWriter
+logger.writer.level = off
+logger.delta_writer.name = org.apache.spark.sql.delta.files.DeltaFileFormatWriter
+logger.delta_writer.level = off
 # As high as the root's, so that Spark does not announce that it changes a level.
 logger.repl.name = org.apache.spark.api.python.PythonGatewayServer
 logger.repl.level = warn

@@ -11,7 +11,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.errors import ConfigError, LakehouseError, LockedError, first_line
+from lakehouse.errors import ConfigError, LakehouseError, LedgerError, LockedError, first_line
+from lakehouse.lake.faults import typed
 from lakehouse.lake.storage import local
 from lakehouse.lake.table import exists, head, read_table
 from lakehouse.maintain.commit import Done
@@ -229,7 +230,7 @@ def _cared(spark: SparkSession, lake: Lake, item: _Item, asked: Plan, jobs: Mapp
         error = raised
     except Exception as raised:
         # whatever it is, the other tables are looked after
-        error = LakehouseError(f"{item.table.name}: {type(raised).__name__}: {first_line(raised)}")
+        error = typed(raised, item.table.name)
         error.__cause__ = raised
     return Cared(item.table, tuple(steps), seconds, error)
 
@@ -305,6 +306,6 @@ def _recorded(spark: SparkSession, lake: Lake, item: _Item, cared: Cared, run_id
         record(spark, lake.ledger, [event])
     except Exception as failure:
         if cared.error is None:
-            error = LakehouseError(f"the ledger cannot be written: {first_line(failure)}")
+            error = LedgerError(f"the ledger cannot be written: {first_line(failure)}")
             return Cared(cared.table, cared.steps, cared.seconds, error)
     return cared

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from pyspark.errors import AnalysisException
 from pyspark.sql import functions as F
 
 from lakehouse.check.contract import check, judge
@@ -19,6 +20,7 @@ from lakehouse.lake.storage import local
 from lakehouse.lake.table import Table, exists, head, read_table
 from lakehouse.read.feed import Due
 from lakehouse.runtime import stream
+from lakehouse.runtime.batch import failed
 from lakehouse.runtime.feeds import feed_of
 from lakehouse.runtime.judged import after_transform
 from lakehouse.runtime.session import settled, start
@@ -114,6 +116,22 @@ def _due(work: Workplace, spark: SparkSession, source: Source) -> Due:
     return Due(told, sourced(read_table(spark, table).limit(0)))
 
 
+def _transformed(work: Workplace, frames: dict[str, DataFrame]) -> DataFrame:
+    """What the job's code makes of no rows.
+
+    Raises:
+        TransformError: names and types do not allow it, whatever rows there are.
+    """
+    if work.transform is None:
+        return next(iter(frames.values()))
+    try:
+        made: DataFrame = work.transform(**frames)
+        _ = made.schema  # Spark Connect looks at a plan when it is asked for its schema
+    except AnalysisException as error:
+        raise failed(work, error) from error
+    return made
+
+
 def _written(work: Workplace, frames: dict[str, DataFrame]) -> Generator[str, None, bool]:
     """What would become of the target, as far as the sources' columns tell; whether it is altered before the write."""
     spec, target = work.job.write, work.lake.table(work.job.write.table)
@@ -125,7 +143,7 @@ def _written(work: Workplace, frames: dict[str, DataFrame]) -> Generator[str, No
         if not work.job.is_stateful:
             frames = {**frames, name: _accepted(frames[name], source.contract, feed_of(work).missing)}
     try:
-        made = work.transform(**frames) if work.transform else next(iter(frames.values()))
+        made = _transformed(work, frames)
         fit = fits(_as_written(renamed(made, spec), spec, target), spec, target)
     except LakehouseError:
         raise

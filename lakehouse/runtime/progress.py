@@ -64,7 +64,7 @@ class Progress:
         """The run ended."""
         if self._status:
             self._status.stop()
-        what = told(result.rows) if result.batches else "nothing new"
+        what = told(result.rows) if result.batches else "nothing new" if result.status == "done" else "nothing written"
         late = ", longer than its sla" if result.is_late else ""
         self._say(f"{self._name} {result.status} in {result.seconds:.1f} s{late}: {result.batches} batches, {what}")
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import functions as F
 
-from lakehouse.check.personal import Shown, personal_of
+from lakehouse.check.personal import Shown, hide_places_of, personal_of
 from lakehouse.check.quarantine import DISCARDED, OPEN, UNFINISHED, condition, every_row, judging
 from lakehouse.errors import ConfigError
+from lakehouse.foreign import printable
 from lakehouse.runtime.session import settled, start
 
 if TYPE_CHECKING:
@@ -104,6 +105,7 @@ def may_be_shown(project: Project, table: str) -> Shown:
             continue
         if job.write.table == table:
             is_written, hidden = True, hidden | personal_of(job)
+            hide_places_of(job)
     return Shown(hidden, is_written and is_readable)
 
 
@@ -190,16 +192,18 @@ def _by_reason(rows: DataFrame) -> DataFrame:
 
 def _example(row: Any, shown: Shown) -> Example:
     record = shown.record(row.record, by_columns=bool(row.by_columns))
-    return Example(_place(row.source), row.message, record if record is None else record[:_EXAMPLE])
+    place, message = _place(row.source, shown), printable(shown.place(row.message))
+    return Example(place, message, record if record is None else record[:_EXAMPLE])
 
 
-def _place(source: Any) -> str:
+def _place(source: Any, shown: Shown) -> str:
     """Where a row came from, in words."""
     if source is None:
         return "from nobody knows where"
     if source.topic is not None:
         return f"{source.topic}, partition {source.partition}, offset {source.offset}"
-    return f"{source.file or '?'}" + (f", record {source.position:,}" if source.position is not None else "")
+    file = printable(shown.place(source.file or "?"))
+    return file + (f", record {source.position:,}" if source.position is not None else "")
 
 
 def told(found: Quarantined) -> Iterator[str]:

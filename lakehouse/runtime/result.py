@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 Status = Literal["done", "failed", "stopped"]
-"""How a run ended; one that was told to stop did so after the batch that it was at."""
+"""How a run ended; one that was told to stop did so after the batch that it was at, perhaps before the first."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from lakehouse.errors import LakehouseError
+from lakehouse.errors import LakehouseError, LedgerError, StoppedError, first_line
 from lakehouse.lake.faults import typed
 from lakehouse.lake.look import look
 from lakehouse.lake.quality import OF_RUN, Judgement, Quality
@@ -117,11 +117,26 @@ def execute(
             once = partial(_attempt, work, journal, total, instead or due)
             tell = partial(_told_of, work, journal, warn)
             run = partial(persistently, once, work.job.retry, stop=stop, progress=lambda: total.came, tell=tell)
-            error = _supervised(work, journal, run, counts=instead is None)
+            end = partial(_to_its_end, work, total, run, stop)
+            error = _supervised(work, journal, end, counts=instead is None)
             return _ended(work, total, error, journal=journal, is_stopped=stop.is_set())
     except Exception as raised:
         # whatever it is, it is the run's result, and the ledger has to say it
         return _ended(work, total, typed(raised), journal=journal, is_stopped=stop.is_set())
+
+
+def _to_its_end(work: Workplace, total: _Total, run: Callable[[], None], stop: threading.Event) -> None:
+    """Run what is due.
+
+    Raises:
+        StoppedError: the run would have ended by itself, and was told to before that.
+    """
+    if not stop.is_set():
+        run()
+    is_whole = not work.job.is_incremental and total.batches
+    if stop.is_set() and work.job.trigger == "available_now" and not is_whole:
+        message = f"stopped before what was due was done, after {total.batches:,} batches"
+        raise StoppedError(message, hint="run it again: it goes on where it stopped")
 
 
 def _supervised(work: Workplace, journal: Journal, run: Callable[[], None], *, counts: bool) -> LakehouseError | None:
@@ -159,7 +174,9 @@ def _ended(
 ) -> RunResult:
     """What the run came to, once the ledger has it."""
     newest = head(journal.spark, work.lake.table(work.job.write.table)) if journal and not error else None
-    status: Status = "failed" if error else "stopped" if is_stopped else "done"
+    is_stream = work.job.trigger != "available_now"
+    is_stopped = isinstance(error, StoppedError) or (is_stopped and is_stream and not error)
+    status: Status = "stopped" if is_stopped else "failed" if error else "done"
     result = _result(work, total, newest, status, error)
     return _recorded(work, journal, result, total.begun) if journal else result
 
@@ -319,7 +336,7 @@ def _recorded(work: Workplace, journal: Journal, result: RunResult, begin: datet
             error = (
                 failure
                 if isinstance(failure, LakehouseError)
-                else LakehouseError(f"the ledger cannot be written: {str(failure).splitlines()[0]}")
+                else LedgerError(f"the ledger cannot be written: {first_line(failure)}")
             )
             return replace(result, status="failed", error=error)
     return result

@@ -35,6 +35,9 @@ _ALWAYS = {
 """What is set in every session, wherever it runs; of the others in ``FIXED`` Spark's own default is right."""
 
 
+_NOISY = ("SQLQueryContextLogger", "DataFrameQueryContextLogger", "py4j.clientserver", "py4j.java_gateway")
+
+
 def start(name: str, settings: Mapping[str, str]) -> SparkSession:
     """The running session, or a new one with these settings.
 
@@ -42,9 +45,7 @@ def start(name: str, settings: Mapping[str, str]) -> SparkSession:
         SetupError: Spark cannot start on this machine; the message is the doctor's.
     """
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    # pyspark and py4j write the stack of every error to stderr, also of those that are looked for
-    for noisy in ("SQLQueryContextLogger", "py4j.clientserver"):
-        logging.getLogger(noisy).setLevel(logging.CRITICAL)
+    quiet()
     builder = SparkSession.builder.appName(name)
     for key, value in settings.items():
         builder = builder.config(key, value)
@@ -74,9 +75,17 @@ def _leave_the_locale(spark: SparkSession) -> None:
         java.java.util.Locale.setDefault(java.java.util.Locale.ROOT)
 
 
+def quiet() -> None:
+    """Keep pyspark and py4j from writing the stack of every error to stderr, with the values in it."""
+    for noisy in _NOISY:
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)
+
+
 @contextmanager
 def settled(spark: SparkSession, settings: Mapping[str, str]) -> Iterator[SparkSession]:
     """The session with what a job's meaning depends on, and with the environment's settings; as it was, afterwards."""
+    # a session of a notebook was not started here
+    quiet()
     own = {key: value for key, value in settings.items() if key not in FIXED and spark.conf.isModifiable(key)}
     # one question instead of one for each: a session is often on another machine
     chosen = spark.conf.getAll

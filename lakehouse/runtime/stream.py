@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from pyspark.errors import StreamingQueryException
 
 from lakehouse.check.contract import is_judged_alone, judge
-from lakehouse.errors import CheckpointError, LakehouseError, innermost
+from lakehouse.errors import CheckpointError, LakehouseError, StreamFailedError, innermost
 from lakehouse.lake.batch import Identity
 from lakehouse.lake.faults import known, meant
 from lakehouse.lake.table import exists
@@ -309,7 +309,7 @@ def _to_its_end(query: StreamingQuery, turnstile: _Turnstile, feed: Feed, idle: 
         if isinstance(failure, LakehouseError | _EnoughError):
             raise failure from None
         told = feed.failure(str(failure or error)) or (known(failure) if failure else meant(str(error)))
-        unknown = failure or LakehouseError(f"the stream of {feed.where} failed: {innermost(str(error))}")
+        unknown = failure or StreamFailedError(f"the stream of {feed.where} failed: {innermost(str(error))}")
         raise told or unknown from error
     finally:
         query.stop()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from lakehouse.check.personal import hide_places_of
 from lakehouse.errors import ConfigError, TransformMismatchError
 from lakehouse.lake.place import Lake
 from lakehouse.read.brokers import Brokers, brokers
@@ -72,6 +73,7 @@ def prepare(
     project, name = (Project(root), job) if root else read_any(job)
     spec = project.job(name)
     place = project.env(env)
+    hide_places_of(spec)
     query = None if transform else project.query(spec)
     known = _parameters(spec, place, params or {}, query)
 

@@ -15,7 +15,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import ParseError
 
-from lakehouse.errors import InvalidConfigError, Problem, first_line
+from lakehouse.errors import InvalidConfigError, Problem
 from lakehouse.spec.document import MAX_BYTES, nearest
 from lakehouse.spec.sql import Printed, SqlTextError, Token, print_tokens, read_tokens
 
@@ -61,13 +61,19 @@ class Query:
     """One SELECT, printed anew without comments, and where it has parameters.
 
     ``marks``: from which character of the text to which, and what each is called; ``parameters``: each with the line
-    and column where it stands first in its file.
+    and column where it stands first in its file; ``names``: so each name and word, in lower case.
     """
 
     file: str
     text: str
     marks: tuple[tuple[int, int, str], ...] = ()
     parameters: Mapping[str, Place] = field(default_factory=dict)
+    names: Mapping[str, Place] = field(default_factory=dict, repr=False)
+
+    def place_of(self, name: str) -> str:
+        """Where a name stands first, as ``file:line:column``; the file alone where it does not."""
+        found = self.names.get(name.lower())
+        return f"{self.file}:{found[0]}:{found[1]}" if found else self.file
 
     def filled(self, values: Mapping[str, str]) -> str:
         """The text with an SQL expression in the place of each parameter."""
@@ -122,11 +128,13 @@ def judge_query(text: str, sources: Collection[str], *, shown_as: str) -> Query:
         raise invalid(f"not SQL: {first['description']}", first["line"] or 1, first["col"] or 1) from None
     except Exception as error:
         # the parser itself trips over some texts, such as map() of one value
-        why = "a function has too few arguments" if isinstance(error, IndexError) else first_line(error)
+        why = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        why = "a function has too few arguments" if isinstance(error, IndexError) else why
         raise invalid(f"not SQL: {why}") from None
     if problems:
         raise InvalidConfigError(problems)
-    return Query(shown_as, found.statement, found.marks, found.parameters)
+    names = {(token.value or "").lower(): _place(text, token.start) for token in reversed(tokens)}
+    return Query(shown_as, found.statement, found.marks, found.parameters, names)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import AfterValidator, Field
 
 from lakehouse.errors import UndefinedReferenceError
+from lakehouse.foreign import keep_secret
 from lakehouse.spec.document import nearest
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ ParameterText = Annotated[str, AfterValidator(_of_env_only)]
 
 
 def resolve(text: str, *, params: Mapping[str, str], environ: Mapping[str, str], field: str) -> str:
-    """The text with every reference replaced by its value.
+    """The text with every reference replaced by its value; what the environment gave is masked in every message.
 
     A parameter's value may itself hold ``${env:NAME}``, and nothing else.
 
@@ -60,6 +61,7 @@ def resolve(text: str, *, params: Mapping[str, str], environ: Mapping[str, str],
     def value(found: re.Match[str]) -> str:
         kind, name = found["kind"], found["name"]
         if kind == "env" and name in environ:
+            keep_secret(environ[name], found.group())
             return environ[name]
         if kind == "param" and name in params:
             return resolve(params[name], params={}, environ=environ, field=f"params.{name}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,8 @@ def refused(target: Table) -> Iterator[None]:
         for condition, kind in _REFUSALS.items():
             if f"[{condition}]" in text:
                 told = " ".join(text.split(f"[{condition}]", 1)[1].split("\n\tat ")[0].split())
+                # what Delta says of the row is its values
+                told = re.sub(" by row with values:.*", "", re.sub('^Value ".*" exceeds', "A value exceeds", told))
                 message = f"{target.name}: {told[:500] or first_line(error)}"
                 hint = "the table has this rule of its own: mend the rows in transform(), or drop the rule"
                 raise kind(message, hint=hint) from error

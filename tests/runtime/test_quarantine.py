@@ -10,7 +10,7 @@ import pytest
 
 from lakehouse import cli
 from lakehouse.check import quarantine
-from lakehouse.check.personal import Shown, personal, without_values
+from lakehouse.check.personal import Shown, personal
 from lakehouse.errors import ConfigError
 from lakehouse.lake.place import Lake
 from lakehouse.maintain.expire import expire
@@ -172,17 +172,6 @@ def test_what_is_classified_is_personal_unless_it_is_public_or_internal():
     contract = Contract(columns={name: {"type": "string", "classification": kind} for name, kind in kinds.items()})
     assert personal(contract) == {"email", "iban"}
     assert personal(None) == personal(Contract(columns={"a": "int"})) == frozenset()
-
-
-def test_an_error_shows_no_value_of_a_personal_column():
-    error = ValueError("The value 'ann@example.com' cannot be cast")
-    error.getCondition = lambda: "CAST_INVALID_INPUT"
-    assert "ann" in without_values(error, {"email"}, {"n"})
-    assert "ann" in without_values(error, ())
-    hidden = "[CAST_INVALID_INPUT] what it says is not shown: it may hold personal data (email)"
-    assert without_values(error, {"email"}, {"n", "Email"}) == without_values(error, {"email"}) == hidden
-    # what Python says of the code holds no value of a row
-    assert without_values(NameError("name 'x' is not defined"), {"email"}) == "name 'x' is not defined"
 
 
 def test_where_no_job_is_known_that_writes_the_table_nothing_is_shown(tmp_path):
