@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 from lakehouse.check.columns import AS_RECEIVED, told_unknown, with_types
 from lakehouse.check.noted import PART, noted
 from lakehouse.check.others import Beside, compared
+from lakehouse.check.reasons import in_words
 from lakehouse.check.rules import BETWEEN, FAULTS, failing, with_broken
 from lakehouse.check.score import gate, quality_of
 from lakehouse.errors import ConfigError, first_line
@@ -21,7 +22,7 @@ from lakehouse.lake.frame import as_json, col, literal, quoted, together
 from lakehouse.spec.contract import Contract
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from pyspark.sql import Column, DataFrame
 
@@ -94,7 +95,7 @@ def check(
     unknown = {name: counts[name] for name in told_unknown(kept.columns)}
     return Checked(
         accepted,
-        _rejected(kept, asked, noted(arrived.parts or [arrived.rows], known, F.col(REASONS))),
+        _rejected(kept, asked, noted(arrived.parts or [arrived.rows], known, F.col(REASONS)), beside.hidden),
         read=counts["read"] + bad_files,
         kept=counts["kept"],
         quarantined=counts["quarantined"] + bad_files,
@@ -142,7 +143,9 @@ def required(produced: DataFrame, faults: Mapping[str, Column], record: Sequence
     reasons = F.array_compact(F.array(*told, F.lit(None).cast("string")))
     good = produced.where(F.size(reasons) == 0)
     bad = produced.withColumn(REASONS, reasons).where(F.size(REASONS) > 0)
-    message = F.concat(F.lit("after the transform: "), F.array_join(REASONS, ", "))
+    null = F.lit(": NULL, and the write needs it")
+    worded = F.transform(REASONS, lambda one: F.when(one.startswith("NULL_KEY:"), F.concat(one, null)).otherwise(one))
+    message = F.concat(F.lit("after the transform: "), F.array_join(worded, "; "))
     columns = [col(name) for name in record]
     return good, _aside(
         bad, columns, code=F.substring_index(F.element_at(REASONS, 1), ":", 1), reasons=F.col(REASONS), message=message
@@ -301,15 +304,16 @@ def _received(columns: Sequence[str]) -> list[Column]:
     return [F.when(F.col(BYTES).isNotNull(), value).alias("received"), *found]
 
 
-def _rejected(kept: DataFrame, asked: Asked, beside: Sequence[Column]) -> DataFrame:
+def _rejected(kept: DataFrame, asked: Asked, beside: Sequence[Column], hidden: Collection[str]) -> DataFrame:
     """The rows that are put aside, as quarantine takes them."""
     aside = kept.where(f"({asked.fate()}) = 'quarantine'").withColumn(REASONS, F.expr(asked.reasons()))
+    columns = F.coalesce(_PARSED, _RECORD) if _PARSED in kept.columns else F.col(_RECORD)
     return aside.select(
         F.col(_RECORD).alias("record"),
         *_received(kept.columns),
         F.col(SOURCE).alias("source"),
         F.split(F.element_at(REASONS, 1), ":").getItem(0).alias("code"),
         F.col(REASONS).alias("reasons"),
-        F.coalesce(F.col(MESSAGE), F.array_join(REASONS, ", ")).alias("message"),
+        F.coalesce(F.col(MESSAGE), in_words(F.col(REASONS), columns, asked.contract, hidden)).alias("message"),
         *beside,
     )

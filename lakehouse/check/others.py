@@ -41,6 +41,7 @@ class Beside:
     that the rows go to, if it is there; a row of it that is the same in ``record`` is the same record.
     ``of_events``: rows that are no more than the key of what is deleted are told so, and no rule is asked of them.
     ``row_by_row``: the rows were chosen by hand, and nothing is asked of all of them together.
+    ``hidden``: columns whose values no message shows, by any contract of the job.
     """
 
     at: datetime | None = None
@@ -49,6 +50,7 @@ class Beside:
     record: tuple[str, ...] = ()
     of_events: bool = False
     row_by_row: bool = False
+    hidden: frozenset[str] = frozenset()
 
     def asking(self, contract: Contract, columns: Sequence[str] = ()) -> Asked:
         """The contract's rules, asked as it is here, of rows with these columns."""

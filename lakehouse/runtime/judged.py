@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 
 from lakehouse.check.contract import check
 from lakehouse.check.others import Beside
+from lakehouse.check.personal import personal_of
 from lakehouse.errors import ConfigError
 from lakehouse.lake.batch import CODE, MESSAGE, RAW, SOURCE, TOLD, Arrived, sourced
 from lakehouse.lake.frame import sql_path
@@ -45,7 +46,7 @@ def beside(
     """What the rules of a contract look at beside the rows, at the versions that are fixed for the batch."""
     names = contract.references if contract else []
     tables = {name: read_table(spark, work.lake.table(name), versions[name]) for name in names}
-    return Beside(at, tables, row_by_row=row_by_row)
+    return Beside(at, tables, row_by_row=row_by_row, hidden=personal_of(work.job))
 
 
 def looks_into_target(contract: Contract | None) -> bool:
