@@ -118,6 +118,11 @@ def first_line(error: BaseException) -> str:
     return mask(said)[:500]
 
 
+def plain_line(error: BaseException) -> str:
+    """What an exception says of the configuration, which holds no row: its first line, or its type's name."""
+    return mask(_line(str(error)) or type(error).__name__)[:500]
+
+
 def innermost(stack: str) -> str:
     """The innermost cause that a Java stack names, which says what is wrong, without values; else its first line."""
     lines = [line.strip() for line in stack.splitlines() if line.strip()]

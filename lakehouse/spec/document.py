@@ -28,7 +28,8 @@ from ruamel.yaml.tokens import (
     TagToken,
 )
 
-from lakehouse.errors import InvalidConfigError, Problem, first_line
+from lakehouse.errors import InvalidConfigError, Problem
+from lakehouse.foreign import plain_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -243,7 +244,7 @@ def validate(model: type[S], document: Document) -> S:
         raise InvalidConfigError(problems) from None
     except (RecursionError, UnicodeError, OverflowError, MemoryError) as error:
         # a value that a check of it stumbles over
-        raise InvalidConfigError([document.problem((), f"cannot be checked: {first_line(error)}")]) from None
+        raise InvalidConfigError([document.problem((), f"cannot be checked: {plain_line(error)}")]) from None
 
 
 def _behind_choices(model: type[Spec], document: Document, errors: Any) -> list[Any]:

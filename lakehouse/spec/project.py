@@ -17,8 +17,8 @@ from lakehouse.errors import (
     JobNotFoundError,
     Problem,
     TransformMismatchError,
-    first_line,
 )
+from lakehouse.foreign import plain_line
 from lakehouse.spec import odcs
 from lakehouse.spec.appended import changed_sources
 from lakehouse.spec.contract import Contract
@@ -226,7 +226,7 @@ def _signature(path: Path, shown_as: str) -> Signature:
     except SyntaxError as error:
         raise invalid(f"not Python: {error.msg}", error.lineno or 1, error.offset or 1) from None
     except (OSError, ValueError, LookupError, RecursionError, MemoryError) as error:
-        raise invalid(f"not Python: {first_line(error) or 'nested too deep'}") from None
+        raise invalid(f"not Python: {plain_line(error) if str(error) else 'nested too deep'}") from None
     for node in reversed(tree.body):
         if isinstance(node, ast.AsyncFunctionDef) and node.name == "transform":
             raise invalid("transform() is called, not awaited: write def", node.lineno, node.col_offset + 1)

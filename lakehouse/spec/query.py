@@ -16,6 +16,7 @@ from sqlglot import exp
 from sqlglot.errors import ParseError
 
 from lakehouse.errors import InvalidConfigError, Problem
+from lakehouse.foreign import plain_line
 from lakehouse.spec.document import MAX_BYTES, nearest
 from lakehouse.spec.sql import Printed, SqlTextError, Token, print_tokens, read_tokens
 
@@ -128,8 +129,7 @@ def judge_query(text: str, sources: Collection[str], *, shown_as: str) -> Query:
         raise invalid(f"not SQL: {first['description']}", first["line"] or 1, first["col"] or 1) from None
     except Exception as error:
         # the parser itself trips over some texts, such as map() of one value
-        why = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        why = "a function has too few arguments" if isinstance(error, IndexError) else why
+        why = "a function has too few arguments" if isinstance(error, IndexError) else plain_line(error)
         raise invalid(f"not SQL: {why}") from None
     if problems:
         raise InvalidConfigError(problems)
