@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import PurePath
@@ -77,6 +78,18 @@ class Checkpoint:
     def has_written(self, spark: SparkSession) -> None:
         """Note that a batch made a commit to the target."""
         write_text(spark, f"{self.path}/wrote", "the target has a commit of this checkpoint")
+
+    def reached(self, spark: SparkSession) -> dict[str, Any]:
+        """The mark of the target's commit that was the job's newest after its last run; empty where none is known."""
+        lines = read_lines(spark, f"{self.path}/reached.json")
+        # one that is torn is none: it is no more than a second look
+        with suppress(ValueError, LookupError):
+            return dict(json.loads(lines[0])) if lines else {}
+        return {}
+
+    def has_reached(self, spark: SparkSession, mark: dict[str, Any]) -> None:
+        """Note the mark of the job's newest commit."""
+        write_text(spark, f"{self.path}/reached.json", json.dumps(mark))
 
     def recorded(self, spark: SparkSession) -> int:
         """The newest batch that the ledger was told of; -1 where it never was."""

@@ -43,13 +43,15 @@ _OF_A_BATCH = ("job", "run_id", "batch")
 class Info:
     """What a commit says of itself: what made it, its whole-number metrics, this library's note, and when it was made.
 
-    ``at`` is UTC, to the millisecond; empty where nothing tells.
+    ``at`` is UTC, to the millisecond; empty where nothing tells. ``restored`` is the version, or else the time, that a
+    RESTORE went back to.
     """
 
     operation: str = ""
     metrics: dict[str, int] = field(default_factory=dict)
     note: dict[str, Any] = field(default_factory=dict)
     at: str = ""
+    restored: str = ""
 
 
 def read_info(log: Path, version: int) -> Info | None:
@@ -74,7 +76,17 @@ def parse_info(said: Mapping[str, Any]) -> Info:
     times = (said.get(name) for name in ("inCommitTimestamp", "timestamp"))
     at = next((text for one in times if (text := _utc_of_ms(one))), "")
     name = operation if isinstance(operation, str) else ""
-    return Info(name, parse_metrics(said.get("operationMetrics")), parse_note(said.get("userMetadata")), at)
+    restored = _restored(said.get("operationParameters")) if name == "RESTORE" else ""
+    metrics, note = parse_metrics(said.get("operationMetrics")), parse_note(said.get("userMetadata"))
+    return Info(name, metrics, note, at, restored)
+
+
+def _restored(parameters: object) -> str:
+    """What a RESTORE went back to; empty where it does not say."""
+    if not isinstance(parameters, Mapping):
+        return ""
+    version, time = parameters.get("version"), parameters.get("timestamp")
+    return str(version if version is not None else time or "")
 
 
 def parse_metrics(metrics: object) -> dict[str, int]:

@@ -74,11 +74,13 @@ class Commit:
     metrics: dict[str, int] = field(default_factory=dict)
     note: dict[str, Any] = field(default_factory=dict)
     at: str = ""
+    restored: str = ""
+    """Of a RESTORE the version, or else the time, that it went back to."""
 
     @classmethod
     def of(cls, version: int, info: Info) -> Commit:
         """A version by what its log says of it."""
-        return cls(version, info.operation, info.metrics, info.note, info.at)
+        return cls(version, info.operation, info.metrics, info.note, info.at, info.restored)
 
     @property
     def is_empty_table(self) -> bool:
@@ -112,6 +114,7 @@ def commits(spark: SparkSession, table: Table, limit: int) -> Iterable[Commit]:
                 "operation",
                 "operationMetrics",
                 "userMetadata",
+                "operationParameters",
                 F.col("timestamp").cast("string").alias("at"),
             )
             .collect()
@@ -131,7 +134,8 @@ def commits(spark: SparkSession, table: Table, limit: int) -> Iterable[Commit]:
 
 def _told(row: Row) -> Commit:
     """A row of the history as Spark tells it."""
-    said = {"operation": row.operation, "operationMetrics": row.operationMetrics, "userMetadata": row.userMetadata}
+    names = ("operation", "operationMetrics", "userMetadata", "operationParameters")
+    said = {name: row[name] for name in names}
     return replace(Commit.of(row.version, parse_info(said)), at=row.at or "")
 
 

@@ -12,12 +12,13 @@ import time
 import unicodedata
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from lakehouse.errors import RecordsLostError, RecoveryError
 from lakehouse.lake.checkpoint import Checkpoint
-from lakehouse.lake.storage import write_text
+from lakehouse.lake.storage import local, write_text
 from lakehouse.read.kafka import KafkaFeed, nothing_lost
 from lakehouse.runtime.feeds import feed_of
 from lakehouse.runtime.stream import owner
@@ -26,7 +27,6 @@ from lakehouse.spec.kafka import KafkaSource
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from pyspark.sql import SparkSession
 
@@ -161,6 +161,23 @@ def _known(work: Workplace, read: Mapping[int, Mapping[str, Any]], number: int, 
 def _other(work: Workplace, found: str) -> RecoveryError:
     message = f"{work.job.job} has read {found}, which is not of {feed_of(work).where}"
     return RecoveryError(message, hint=f"undo the change of its source, or {FROM_START}")
+
+
+def check_not_archived(work: Workplace, past: History, numbers: Sequence[int]) -> None:
+    """Hold the files of batches against the folder that they are to be read from again.
+
+    Raises:
+        RecoveryError: they were moved away after they were read.
+    """
+    name, source = work.job.stream
+    if not isinstance(source, FilesSource) or not source.archive_to:
+        return
+    read = [past.batches[number].inputs.get(name, {}) for number in numbers if number in past.batches]
+    files = [path for one in read for path, *_ in (*one.get("files", ()), *one.get("data", ()))]
+    if gone := [path for path in files if not (local(path) or Path(path)).exists()]:
+        archive = work.folders[f"{name}.archive_to"]
+        message = f"{len(gone):,} files that are to be read again are in {archive}, such as {gone[0]}"
+        raise RecoveryError(message, hint="move them back, undo, and run the job: it moves them away again")
 
 
 def write(spark: SparkSession, folder: Path, work: Workplace, past: History) -> None:

@@ -11,6 +11,8 @@ from pyspark.sql import functions as F
 
 from lakehouse.check.quarantine import REQUEUE
 from lakehouse.check.quarantine import STEP as QUARANTINE
+from lakehouse.errors import RecoveryError
+from lakehouse.lake.effective import effective
 from lakehouse.lake.table import commits, exists, read_table
 from lakehouse.runtime.refresh import REBUILT
 from lakehouse.write.auxiliary import STEP as AUXILIARY
@@ -25,14 +27,22 @@ if TYPE_CHECKING:
     from lakehouse.runtime.workplace import Workplace
 
 
+_LINKS = (UNDO, "recover")
+"""Events after which a checkpoint goes on from another one."""
+
+
 @dataclass(frozen=True)
 class Past:
-    """A batch that was: its number, the run that made it, what it read; ``version`` is its commit's, if it made one."""
+    """A batch that was: its number, the run that made it, what it read.
+
+    ``version`` is its commit's, if the log has one; ``changed`` that of a commit of which only the ledger tells.
+    """
 
     number: int
     run_id: str
     inputs: Mapping[str, Any]
     version: int | None = None
+    changed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -40,7 +50,8 @@ class History:
     """The batches of a checkpoint, by number; ``stream`` is its id.
 
     ``begun`` put rows aside and did no more, so that it must come again as it was. ``told`` is the newest that the
-    ledger knows, ``wrote`` whether the target has a commit of any. ``first`` is the batch that began it all.
+    ledger knows, ``wrote`` whether the target has a commit of any. ``first`` is the batch that began it all, ``of`` the
+    id of the checkpoint that this one goes on from, where it is still to be made.
     """
 
     stream: str
@@ -49,6 +60,7 @@ class History:
     told: int
     wrote: bool
     first: Past | None = None
+    of: str = ""
 
     @property
     def newest(self) -> int:
@@ -76,6 +88,7 @@ class _Traces:
     target: Sequence[Commit]
     beside: Sequence[Commit]
     ledger: Sequence[Row]
+    path: str
 
     @property
     def stream(self) -> str | None:
@@ -87,7 +100,8 @@ class _Traces:
     @property
     def links(self) -> dict[str, _Link]:
         """By a checkpoint's id, what it goes on from."""
-        told = {row.stream: _Link(json.loads(row.inputs)["of"], row.batch) for row in self.ledger if row.event == UNDO}
+        rows = [row for row in self.ledger if row.event in _LINKS and json.loads(row.inputs).get("of")]
+        told = {row.stream: _Link(json.loads(row.inputs)["of"], row.batch) for row in rows}
         noted = [one.note for one in self.target if one.note["step"] == UNDO]
         return {**told, **{note["stream"]: _Link(note["of"], note["batch"]) for note in noted}}
 
@@ -98,7 +112,10 @@ class _Traces:
         rows = (row for row in self.ledger if row.stream == stream and row.event == "batch")
         return {
             **{number: past for number, past in before.items() if link and number <= link.batch},
-            **{row.batch: Past(row.batch, row.run_id, json.loads(row.inputs)) for row in rows},
+            **{
+                row.batch: Past(row.batch, row.run_id, json.loads(row.inputs), None, _changed(row, self.path))
+                for row in rows
+            },
             **_by_number(self.target, stream, STEP),
         }
 
@@ -130,7 +147,8 @@ def _traces(spark: SparkSession, work: Workplace) -> _Traces:
     beside = [*_noted(spark, work, work.lake.quarantine(target.name)), *_noted(spark, work, target.auxiliary)]
     # a rebuild that did not come to its end is no history of the table
     beside = [one for one in beside if not one.note.get("beside") or one.note["stream"] in swapped]
-    return _Traces(own, beside, [row for row in _told(spark, work) if REBUILT not in row.path or row.stream in swapped])
+    told = [row for row in _told(spark, work) if REBUILT not in row.path or row.stream in swapped]
+    return _Traces(own, beside, told, target.path)
 
 
 def _noted(spark: SparkSession, work: Workplace, table: Table) -> list[Commit]:
@@ -150,8 +168,10 @@ def _told(spark: SparkSession, work: Workplace) -> list[Row]:
     if not exists(spark, work.lake.ledger):
         return []
     ledger = read_table(spark, work.lake.ledger)
-    rows = ledger.where((F.col("job") == work.job.job) & F.col("event").isin("batch", UNDO))
-    rows = rows.select("event", "run_id", "stream", "batch", "inputs", "ended_at", "path")
+    rows = ledger.where((F.col("job") == work.job.job) & F.col("event").isin("batch", *_LINKS))
+    rows = rows.select(
+        "event", "run_id", "stream", "batch", "inputs", "ended_at", "path", "version", "rows_added", "rows_removed"
+    )
     return [row for row in rows.collect() if _is_checkpoint(row.stream)]
 
 
@@ -166,6 +186,35 @@ def _by_number(noted: Iterable[Commit], stream: str, step: str) -> dict[int, Pas
     return {
         one.note["batch"]: Past(one.note["batch"], one.note["run_id"], one.note["inputs"], one.version)
         for one in reversed(own)
+    }
+
+
+def _changed(row: Row, path: str) -> int | None:
+    """The version of a table that a batch made, as the ledger tells; None where it made none."""
+    if row.path != path:
+        return None
+    return int(row.version) if row.version is not None and (row.rows_added or row.rows_removed) else None
+
+
+def taken_back(spark: SparkSession, target: Table, past: History) -> set[int]:
+    """The batches whose commits the table does not hold any more: it was restored, put back from a copy, made again.
+
+    A commit that was cleaned out of the log is taken for one that holds.
+
+    Raises:
+        RecoveryError: the table was rebuilt, and that was taken back.
+    """
+    log = list(commits(spark, target, FAR_BACK))
+    hold, oldest = {one.version for one in effective(log)}, log[-1].version if log else 0
+    rebuilt = [one for one in log if (one.note.get("step"), one.note.get("stream")) == (REFRESH, past.stream)]
+    if rebuilt and rebuilt[0].version not in hold:
+        message = f"{target.name} was rebuilt by version {rebuilt[0].version}, which was taken back by hand"
+        raise RecoveryError(message, hint="build it anew with --full-refresh, or restore it to that version")
+    gone = {number for number, one in past.batches.items() if one.version is not None and one.version not in hold}
+    return gone | {
+        number
+        for number, one in past.batches.items()
+        if one.version is None and one.changed is not None and one.changed >= oldest
     }
 
 

@@ -12,20 +12,23 @@ import re
 import uuid
 import zlib
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from lakehouse.check.quarantine import REQUEUE
 from lakehouse.errors import RecoveryError, SourceChangedError
-from lakehouse.lake.table import commits
+from lakehouse.lake.effective import effective
+from lakehouse.lake.table import commits, head
 from lakehouse.read.tables import TableFeed
-from lakehouse.recovery.checkpoint import FROM_START, places, write
-from lakehouse.recovery.history import history
+from lakehouse.recovery.checkpoint import FROM_START, check_not_archived, places, write
+from lakehouse.recovery.history import history, taken_back
 from lakehouse.runtime import refresh, setback
 from lakehouse.runtime.feeds import feed_of
 from lakehouse.runtime.lock import held
 from lakehouse.runtime.session import settled, start
 from lakehouse.runtime.setback import Setback, beside, decide, decided, folder
 from lakehouse.write.commit import FAR_BACK
+from lakehouse.write.setback import is_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
     from lakehouse.lake.checkpoint import Checkpoint
+    from lakehouse.lake.table import Table
     from lakehouse.recovery.history import History
     from lakehouse.runtime.workplace import Workplace
 
@@ -127,6 +131,8 @@ def _judged(spark: SparkSession, work: Workplace) -> tuple[Report, History | Non
     if past is None:
         _never_made(spark, work)
         return Report(work.job.job, "nothing", ("no batch was ever made: the next run reads from the start",)), None
+    if gone := taken_back(spark, work.lake.table(work.job.write.table), past):
+        return _set_back(work, past, gone)
     why = tuple(_faults(spark, work, checkpoint, past))
     last = past.begun.number if past.begun else None
     if not why:
@@ -145,6 +151,19 @@ def _source_faults(spark: SparkSession, work: Workplace) -> tuple[str, ...]:
         except SourceChangedError as error:
             return f"the checkpoint is fine; {error.message}", error.hint
     return ()
+
+
+def _set_back(work: Workplace, past: History, gone: set[int]) -> tuple[Report, History]:
+    """The history as far as the table holds it: what comes after is read again, as batches of a new checkpoint."""
+    numbers = sorted(number for number in past.batches if number >= min(gone))
+    check_not_archived(work, past, numbers)
+    holds = replace(past.until(min(gone) - 1, str(uuid.uuid4())), of=past.stream)
+    # nothing is told of batches that come again
+    holds = replace(holds, wrote=bool(holds.batches) and holds.wrote)
+    why = (f"{work.job.write.table} holds no more what batch {min(gone)} committed to it",)
+    ends = places(work, holds).ends
+    told_ends = dict(ends[max(ends)]) if ends else {}
+    return Report(work.job.job, "planned", why, holds.stream, holds.newest, None, told_ends), holds
 
 
 def _never_made(spark: SparkSession, work: Workplace) -> None:
@@ -166,8 +185,22 @@ def _never_made(spark: SparkSession, work: Workplace) -> None:
 def _rebuild(spark: SparkSession, work: Workplace, past: History, why: tuple[str, ...]) -> None:
     write(spark, beside(work.lake, work.job.job), work, past)
     wanted = Setback("recover", work.job.job, uuid.uuid4().hex[:12], stream=past.stream, batch=past.newest, why=why)
+    if past.of:
+        target = work.lake.table(work.job.write.table)
+        newest = head(spark, target)
+        at = newest.version if newest else None
+        # the table stays as it is, and its newest commit says which batches it holds
+        wanted = replace(wanted, of=past.of, seen=at, streams=_requeues(spark, work, target))
     decide(spark, work.lake, wanted)
     setback.finish(spark, work)
+
+
+def _requeues(spark: SparkSession, work: Workplace, target: Table) -> tuple[str, ...]:
+    """The requeues of a job that were taken back with its batches: their rows are open again."""
+    log = list(commits(spark, target, FAR_BACK))
+    hold = {one.version for one in effective(log)}
+    own = [one for one in log if is_of(one, work.job.job) and one.version not in hold]
+    return tuple(sorted({str(one.note["stream"]) for one in own if str(one.note["stream"]).startswith(REQUEUE)}))
 
 
 def _faults(spark: SparkSession, work: Workplace, checkpoint: Checkpoint, past: History) -> Iterator[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -20,18 +20,16 @@ from pyspark.sql import functions as F
 
 from lakehouse.check.quarantine import REPLAY, REQUEUE, every_row
 from lakehouse.errors import BuiltUponError, RecoveryError
-from lakehouse.lake.storage import local
 from lakehouse.lake.table import commits, exists, head, read_table
 from lakehouse.maintain.commit import MOVES
 from lakehouse.maintain.commit import STEP as MAINTAIN
-from lakehouse.recovery.checkpoint import FROM_START, places, write
+from lakehouse.recovery.checkpoint import FROM_START, check_not_archived, places, write
 from lakehouse.recovery.history import History, history
 from lakehouse.runtime import refresh, setback
 from lakehouse.runtime.lock import held
 from lakehouse.runtime.session import settled, start
 from lakehouse.runtime.setback import Setback, beside, decide
 from lakehouse.runtime.workplace import prepare, surroundings
-from lakehouse.spec.files import FilesSource
 from lakehouse.spec.project import Project
 from lakehouse.spec.source import TableSource
 from lakehouse.write.commit import FAR_BACK, REFRESH, REPAIR, STEP, UNDO
@@ -311,7 +309,7 @@ def _run(known: _Known, run_id: str) -> _Run:
         message = f"nothing tells which batches of {work.job.job} {run_id} made"
         raise RecoveryError(message, hint=FROM_START)
     if past:
-        _not_archived(work, past, numbers)
+        check_not_archived(work, past, numbers)
     times = [str(row.ended_at) for row in rows] + [one.at for one in own]
     return _Run(
         run_id,
@@ -322,23 +320,6 @@ def _run(known: _Known, run_id: str) -> _Run:
         tuple(sorted(stream for stream in streams if "/" in stream)),
         max(times, default=""),
     )
-
-
-def _not_archived(work: Workplace, past: History, numbers: Sequence[int]) -> None:
-    """Hold the files of batches against the folder that they are to be read from again.
-
-    Raises:
-        RecoveryError: they were moved away after they were read.
-    """
-    name, source = work.job.stream
-    if not isinstance(source, FilesSource) or not source.archive_to:
-        return
-    read = [past.batches[number].inputs.get(name, {}) for number in numbers if number in past.batches]
-    files = [path for one in read for path, *_ in (*one.get("files", ()), *one.get("data", ()))]
-    if gone := [path for path in files if not (local(path) or Path(path)).exists()]:
-        archive = work.folders[f"{name}.archive_to"]
-        message = f"{len(gone):,} files that are to be read again are in {archive}, such as {gone[0]}"
-        raise RecoveryError(message, hint="move them back, undo, and run the job: it moves them away again")
 
 
 def _builders(known: _Known, run: _Run) -> set[str]:

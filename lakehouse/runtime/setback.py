@@ -120,6 +120,7 @@ def finish(spark: SparkSession, work: Workplace) -> Setback | None:
     with leased(target), saying(spark, json.dumps({"lakehouse": note(setback)})):
         try:
             _restore(spark, target, setback)
+            _mark(spark, target, setback)
         except RecoveryError:
             # it is the first step: there is nothing to be finished
             _written(work.lake, work.job.job).unlink()
@@ -166,6 +167,14 @@ def _restore(spark: SparkSession, target: Table, setback: Setback) -> None:
         raise CommitMissingError(message)
 
 
+def _mark(spark: SparkSession, target: Table, setback: Setback) -> None:
+    """Commit to a target that stays as it is which batches hold: Delta restores no table to the version that it has."""
+    if setback.event != "recover" or not setback.of or not exists(spark, target):
+        return
+    if not any(_is_of(one, setback) for one in commits(spark, target, FAR_BACK) if one.version > (setback.seen or 0)):
+        spark.sql(f"ALTER TABLE {target.sql} SET TBLPROPERTIES ('lakehouse.recovered' = {literal(setback.run_id)})")
+
+
 def _is_of(commit: Commit, setback: Setback) -> bool:
     return (commit.note.get("step"), commit.note.get("run_id")) == (UNDO, setback.run_id)
 
@@ -173,7 +182,7 @@ def _is_of(commit: Commit, setback: Setback) -> bool:
 def _take_back(spark: SparkSession, lake: Lake, target: Table, setback: Setback) -> None:
     """What was put beside the target by batches that come again, or are gone."""
     quarantine = lake.quarantine(target.name)
-    if setback.event != "undo":
+    if setback.event != "undo" and not setback.of:
         return
     if exists(spark, quarantine):
         requeues = [stream.partition("/")[2] for stream in setback.streams if stream.startswith("requeue/")]

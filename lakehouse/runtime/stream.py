@@ -24,6 +24,7 @@ from lakehouse.runtime.feeds import feed_of
 from lakehouse.runtime.session import having
 from lakehouse.spec.files import FilesSource
 from lakehouse.write.commit import newest_batch
+from lakehouse.write.setback import check_history, mark, newest_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,10 +107,7 @@ def run(
         LakehouseError: what a batch raised; the batches before it stay, and it is run again next time.
     """
     spark = journal.spark
-    wrote = checkpoint.wrote(spark)
-    if wrote and not exists(spark, target):
-        message = f"{checkpoint.path} has read what made {target.name}, which is not there any more"
-        raise CheckpointError(message, hint="put the table back, or build it anew with --full-refresh")
+    wrote = _wrote(work, spark, target, checkpoint)
     journal.recover(target, checkpoint)
     newest = _newest(journal, target, checkpoint, wrote=wrote) if alone else -1
     seen = _Seen(newest, checkpoint.pending(spark), alone)
@@ -129,13 +127,42 @@ def run(
         if outcome.written.version is not None and not wrote:
             checkpoint.has_written(spark)
             wrote = True
+        seen.changed |= not outcome.written.is_empty
         seen.asked |= outcome.status == "done" and not outcome.written.is_empty
         done(outcome)
 
     _archive(work, journal, checkpoint)
     with suppress(_EnoughError):
         _stream(work, spark, checkpoint, each, stop=stop, idle=journal.flush_if_due)
+    _mark(work, spark, target, checkpoint, seen)
     _archive(work, journal, checkpoint, ended=True)
+
+
+def _wrote(work: Workplace, spark: SparkSession, target: Table, checkpoint: Checkpoint) -> bool:
+    """Whether a batch of the checkpoint made a commit to the target, which must still hold it.
+
+    Raises:
+        CheckpointError: it does not.
+    """
+    wrote = checkpoint.wrote(spark)
+    if wrote and not exists(spark, target):
+        message = f"{checkpoint.path} has read what made {target.name}, which is not there any more"
+        hint = f"put the table back; or lakehouse recover {work.job.job}, or build it anew with --full-refresh"
+        raise CheckpointError(message, hint=hint)
+    if wrote:
+        check_history(spark, target, work.job.job, checkpoint.reached(spark))
+    return wrote
+
+
+def _mark(work: Workplace, spark: SparkSession, target: Table, checkpoint: Checkpoint, seen: _Seen) -> None:
+    """Note the job's newest commit, where the run made one: the next run must find it.
+
+    Of a table that is being rebuilt the versions are not the target's.
+    """
+    if target.path != work.lake.table(work.job.write.table).path:
+        return
+    if seen.changed and (last := newest_of(spark, target, work.job.job)):
+        checkpoint.has_reached(spark, mark(last))
 
 
 def _archive(work: Workplace, journal: Journal, checkpoint: Checkpoint, *, ended: bool = False) -> None:
@@ -200,13 +227,14 @@ class _Seen:
     """Which batches may have been made before, by this run or an earlier one: up to ``newest``, and ``pending``.
 
     Only one that comes after all of those can have been made by nobody. ``asked``: this run has made a commit with a
-    transaction of Delta's, which knows those of earlier runs.
+    transaction of Delta's, which knows those of earlier runs; ``changed``: it has made a commit, or found one.
     """
 
     newest: int
     pending: int | None
     alone: bool
     asked: bool = False
+    changed: bool = False
 
     def known(self, identity: Identity) -> Identity:
         """A batch's identity with what is known of the batch before it is made."""
