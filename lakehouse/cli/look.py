@@ -25,6 +25,8 @@ def doctor(*, mend: bool, lake: str | None) -> None:
         click.echo(f"{'ok ' if finding.ok else 'BAD'} {finding.name}: {finding.detail}")
         if not finding.ok:
             click.echo(f"    mend: {finding.mend}")
+        if finding.warning:
+            click.echo(f"    warning: {finding.warning}")
     raise SystemExit(0 if all(finding.ok for finding in findings) else 1)
 
 

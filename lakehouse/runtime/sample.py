@@ -50,12 +50,16 @@ _TOGETHER = 20
 """Columns that are looked at in one pass: each takes some twenty figures."""
 
 _TRIED = ("bigint", "double", "date", "timestamp")
+_DIGITS_OF_INT, _DIGITS_OF_BIGINT = 6, 15
+"""Digits of whole numbers that leave room to grow; no more than a double has."""
 _FEW = 12
 _WORDS = ("true", "false", "yes", "no")
 _NOT_A_NUMBER = r"^([+-]?0\d|\+)"
 """Digits that are no number: a leading zero or plus would be lost."""
 
 _PLAIN = r"^-?(\d+\.?\d*|\.\d+)$"
+_WHOLE = r"^-?\d+(\.0)?$"
+"""Whole numbers, some written with one zero behind the point: so writers write integers beside an empty value."""
 _OF_KEYS, _ID = ("int", "bigint", "smallint", "tinyint", "string"), re.compile(r"(^|[_ ])(id|key|number|no|nr)$")
 
 
@@ -64,7 +68,8 @@ class Seen:
     """One column of a sample: the narrowest type that has all of its values exactly, and what they were.
 
     ``values``: how many are not NULL. ``least`` and ``most`` are of numbers and times; ``shortest`` and ``longest`` the
-    characters of texts. ``texts`` are all that there were, where they are few; none are kept of what may be personal.
+    characters of texts. ``notation``: how whole numbers are written, as a contract says it. ``texts`` are all that
+    there were, where they are few; none are kept of what may be personal.
     ``is_personal``: by its name, or by what most of its values look like; ``is_mixed``: some of them do.
     """
 
@@ -79,6 +84,7 @@ class Seen:
     is_unique: bool = False
     is_personal: bool = False
     is_mixed: bool = False
+    notation: str = "integer"
 
 
 @dataclass(frozen=True)
@@ -266,6 +272,7 @@ def _figures(index: int, field: StructField) -> list[Column]:
             "distinct": F.approx_count_distinct(value),
             "digits": F.count_if(text.rlike(_NOT_A_NUMBER)),
             "plain": F.count_if(text.rlike(_PLAIN)),
+            "whole": F.count_if(text.rlike(_WHOLE)),
             "before": F.max(F.length(F.regexp_extract(text, r"^-?0*(\d*)", 1))),
             "after": F.max(F.length(F.regexp_extract(text, r"\.(\d*)$", 1))),
             "words": F.count_if(F.lower(text).isin(*_WORDS)),
@@ -294,6 +301,8 @@ def _seen(field: StructField, index: int, found: dict[str, Any]) -> Seen:
     if not isinstance(field.dataType, StringType):
         return replace(seen, least=figure("least"), most=figure("most"))
     kind, tried = _type_of_text(field.name, index, found)
+    if kind in ("int", "bigint") and tried == "double":
+        seen = replace(seen, notation="number")
     if tried:
         return replace(seen, type=kind, least=figure(f"least_{tried}"), most=figure(f"most_{tried}"))
     return replace(seen, type=kind, shortest=figure("shortest"), longest=figure("longest"))
@@ -319,6 +328,8 @@ def _number(index: int, found: dict[str, Any], fits: Sequence[str]) -> tuple[str
         most = max(abs(int(found[f"{end}_bigint_{index}"])) for end in _ENDS)
         return ("int" if most < 1_000_000 else "bigint"), "bigint"
     before, after = found[f"before_{index}"], found[f"after_{index}"]
+    if found[f"whole_{index}"] == found[f"values_{index}"] and before <= _DIGITS_OF_BIGINT:
+        return ("int" if before <= _DIGITS_OF_INT else "bigint"), "double"
     if found[f"plain_{index}"] == found[f"values_{index}"] and before + after <= 38:
         # room for a few digits more, as far as there is any
         return f"decimal({min(38, max(12, before + after + 2))},{after})", "double" if before + after < 16 else ""

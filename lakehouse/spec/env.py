@@ -21,9 +21,18 @@ _LOADS_CODE = re.compile(
 )
 
 
+_LEADS_ELSEWHERE = re.compile(r"(?i).*([._-]dirs?|location|defaultFS|\.path|staging.*|committer.*|proxy\.(host|port))")
+"""Settings by which Spark reads or writes in folders, or by ways, that nobody held against the roots."""
+
+
 def _setting(name: str) -> str:
     if reason := refusal(name):
         raise ValueError(reason)
+    if _LEADS_ELSEWHERE.fullmatch(name):
+        message = (
+            f"'{name}' cannot be set by configuration: it says where Spark reads or writes, which lake: and roots: do"
+        )
+        raise ValueError(message)
     if not _ALLOWED.fullmatch(name) or _LOADS_CODE.fullmatch(name):
         message = f"'{name}' cannot be set by configuration: it is unknown here, or it can load code"
         raise ValueError(message)

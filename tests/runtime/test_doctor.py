@@ -221,3 +221,12 @@ def test_a_lake_that_cannot_be_made_is_found(tmp_path):
 def test_the_doctor_does_not_import_pyspark():
     code = "import sys, lakehouse.runtime.doctor as d; d.examine(); sys.exit('pyspark' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_pyspark_that_the_tests_do_not_run_with_is_warned_of(monkeypatch):
+    real = doctor.metadata.version
+    monkeypatch.setattr(doctor.metadata, "version", lambda name: "4.2.0" if name == "pyspark" else real(name))
+    found = next(one for one in doctor.examine(environ=NOTHING) if one.name == "pyspark")
+    assert (found.ok, "4.2.0 with delta-spark 4.4.0 is not tested" in found.warning) == (True, True)
+    monkeypatch.undo()
+    assert next(one for one in doctor.examine(environ=NOTHING) if one.name == "pyspark").warning == ""

@@ -115,3 +115,15 @@ def test_a_name_cannot_lead_out_of_the_environments(folder, name):
     (folder.root.parent / "outside.yaml").write_text("lake: a\n")
     with pytest.raises(ConfigError, match="no environment"):
         Project(folder.root).env(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("spark.sql.warehouse.dir", "spark.sql.streaming.checkpointLocation", "spark.hadoop.fs.defaultFS"),
+        *("spark.hadoop.fs.s3a.buffer.dir", "spark.hadoop.fs.s3a.committer.name", "spark.hadoop.fs.s3a.proxy.host"),
+    ],
+)
+def test_a_setting_that_leads_elsewhere_is_refused(folder, name):
+    [problem] = folder.env_problems(f"lake: l\nspark: {{{name}: /tmp/x}}\n")
+    assert "it says where Spark reads or writes" in problem
