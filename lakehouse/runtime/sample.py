@@ -50,8 +50,6 @@ _TOGETHER = 20
 """Columns that are looked at in one pass: each takes some twenty figures."""
 
 _TRIED = ("bigint", "double", "date", "timestamp")
-_DIGITS_OF_INT, _DIGITS_OF_BIGINT = 6, 15
-"""Digits of whole numbers that leave room to grow; no more than a double has."""
 _FEW = 12
 _WORDS = ("true", "false", "yes", "no")
 _NOT_A_NUMBER = r"^([+-]?0\d|\+)"
@@ -272,7 +270,6 @@ def _figures(index: int, field: StructField) -> list[Column]:
             "distinct": F.approx_count_distinct(value),
             "digits": F.count_if(text.rlike(_NOT_A_NUMBER)),
             "plain": F.count_if(text.rlike(_PLAIN)),
-            "whole": F.count_if(text.rlike(_WHOLE)),
             "before": F.max(F.length(F.regexp_extract(text, r"^-?0*(\d*)", 1))),
             "after": F.max(F.length(F.regexp_extract(text, r"\.(\d*)$", 1))),
             "words": F.count_if(F.lower(text).isin(*_WORDS)),
@@ -301,8 +298,6 @@ def _seen(field: StructField, index: int, found: dict[str, Any]) -> Seen:
     if not isinstance(field.dataType, StringType):
         return replace(seen, least=figure("least"), most=figure("most"))
     kind, tried = _type_of_text(field.name, index, found)
-    if kind in ("int", "bigint") and tried == "double":
-        seen = replace(seen, notation="number")
     if tried:
         return replace(seen, type=kind, least=figure(f"least_{tried}"), most=figure(f"most_{tried}"))
     return replace(seen, type=kind, shortest=figure("shortest"), longest=figure("longest"))
@@ -328,8 +323,6 @@ def _number(index: int, found: dict[str, Any], fits: Sequence[str]) -> tuple[str
         most = max(abs(int(found[f"{end}_bigint_{index}"])) for end in _ENDS)
         return ("int" if most < 1_000_000 else "bigint"), "bigint"
     before, after = found[f"before_{index}"], found[f"after_{index}"]
-    if found[f"whole_{index}"] == found[f"values_{index}"] and before <= _DIGITS_OF_BIGINT:
-        return ("int" if before <= _DIGITS_OF_INT else "bigint"), "double"
     if found[f"plain_{index}"] == found[f"values_{index}"] and before + after <= 38:
         # room for a few digits more, as far as there is any
         return f"decimal({min(38, max(12, before + after + 2))},{after})", "double" if before + after < 16 else ""

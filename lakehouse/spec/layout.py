@@ -71,8 +71,10 @@ def review_jobs(project: Project, env: str | None, given: Mapping[str, str]) -> 
     with suppress(ConfigError):
         place = project.env(env)
         lake = lake_root(project, place, None, {**place.params, **given})
-    others = [project.env(name) for name in project.envs if _is_readable(project, name)] if place is None else [place]
-    params = {*given, *(param for one in others for param in one.params)}
+    params: set[str] | None = None
+    if place is not None or all(_is_readable(project, name) for name in project.envs):
+        others = [place] if place else [project.env(name) for name in project.envs]
+        params = {*given, *(param for one in others for param in one.params)}
 
     def holds(table: str) -> bool | None:
         if lake is None or not is_local(lake) or (place and place.catalog):

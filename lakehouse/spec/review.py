@@ -33,7 +33,7 @@ def review(
     project: Project,
     jobs: Mapping[str, Job],
     *,
-    params: Collection[str],
+    params: Collection[str] | None,
     holds: Callable[[str], bool | None],
 ) -> dict[str, Review]:
     """Look at every job beside the others.
@@ -41,14 +41,14 @@ def review(
     Args:
         project: where their files are.
         jobs: every job of the project that can be read, by its name.
-        params: the parameters that the environment or the command line defines.
+        params: the parameters that the environment or the command line defines; None where it cannot be read.
         holds: whether the lake has a table; None where that cannot be known here.
     """
     found = {}
     for name, job in jobs.items():
         document = read_document(project.root / "conf" / f"{name}.yaml", shown_as=f"conf/{name}.yaml")
         one = found[name] = Review()
-        one.problems.extend(_undefined(job, document, params))
+        one.problems.extend(_undefined(job, document, params) if params is not None else ())
         one.problems.extend(_shared(job, document, [other for other in jobs.values() if other is not job]))
         _look_for_tables(one, job, document, sorted({other.write.table for other in jobs.values()}), holds)
     return found
