@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ from pyspark.sql.types import (
 from lakehouse.check.columns import AS_RECEIVED, with_types
 from lakehouse.errors import ConfigError, SourceEmptyError
 from lakehouse.lake.batch import CODE, SOURCE, SOURCE_TYPE
-from lakehouse.lake.frame import col, materialise, row_hash, sql_type
+from lakehouse.lake.frame import col, materialise, sql_type
 from lakehouse.lake.storage import FileEntry, list_files
 from lakehouse.lake.table import read_table
 from lakehouse.read.files import read_files
@@ -50,6 +50,8 @@ _TOGETHER = 20
 """Columns that are looked at in one pass: each takes some twenty figures."""
 
 _TRIED = ("bigint", "double", "date", "timestamp")
+_DIGITS_OF_INT, _DIGITS_OF_BIGINT = 6, 15
+"""Digits of whole numbers that leave room to grow; no more than a double has."""
 _FEW = 12
 _WORDS = ("true", "false", "yes", "no")
 _NOT_A_NUMBER = r"^([+-]?0\d|\+)"
@@ -89,7 +91,7 @@ class Seen:
 class Sample:
     """What was looked at, and what it holds.
 
-    ``source`` says how files were read, and ``file`` is one of them; of a table there is neither. ``frame``: its rows.
+    ``source`` says how files were read, and ``file`` is one of them; of a table there is neither.
     """
 
     of: str
@@ -99,15 +101,6 @@ class Sample:
     columns: tuple[Seen, ...]
     source: FilesSource | None = None
     file: str = ""
-    frame: DataFrame | None = field(default=None, compare=False, repr=False)
-
-    def ambiguous(self, keys: Sequence[str], sequence_by: Sequence[str]) -> int:
-        """Count the keys of which several rows differ and have one sequence: of each but one row would be kept."""
-        if self.frame is None or not keys:
-            return 0
-        by = [col(name) for name in dict.fromkeys((*keys, *sequence_by))]
-        rows = self.frame.select(*by, row_hash(self.frame, self.frame.columns).alias("__row")).distinct()
-        return rows.groupBy(*by).count().where(F.col("count") > 1).count()
 
     @property
     def keys(self) -> list[str]:
@@ -150,11 +143,10 @@ def of_files(
         first = arrived.bad_files[0] if arrived.bad_files else None
         why = f"{first.file}: {first.code}: {first.message}" if first else f"{place} has no columns"
         raise SourceEmptyError(f"no file can be read: {why}", hint="--format and --delimiter say how they are written")
-    frame = good.select(*map(col, names))
-    columns = _columns(frame)
+    columns = _columns(good.select(*map(col, names)))
     sound = good.count()
-    told, bad = f"{sound:,} rows of {len(chosen):,} of {len(found):,} files", count - sound + len(arrived.bad_files)
-    return Sample(str(place), told, sound, bad, columns, source, chosen[0].path, frame)
+    told = f"{sound:,} rows of {len(chosen):,} of {len(found):,} files"
+    return Sample(str(place), told, sound, count - sound + len(arrived.bad_files), columns, source, chosen[0].path)
 
 
 def of_table(spark: SparkSession, table: Table, *, rows: int) -> Sample:
@@ -167,7 +159,7 @@ def of_table(spark: SparkSession, table: Table, *, rows: int) -> Sample:
     names = [name for name in frame.columns if name != SOURCE and not name.startswith("__")]
     whole = materialise(frame.select(*map(col, names)).limit(rows))
     count = whole.count()
-    return Sample(table.name, f"{count:,} rows of the table", count, 0, _columns(whole), frame=whole)
+    return Sample(table.name, f"{count:,} rows of the table", count, 0, _columns(whole))
 
 
 def _source(folder: Path, format: FileFormat | None, delimiter: str | None) -> FilesSource:
@@ -252,8 +244,8 @@ def _looked_at(rows: DataFrame, fields: Sequence[StructField]) -> list[Seen]:
     typed, faults = with_types(tried, trial, "null")
     wanted = [F.count("*").alias("rows")]
     wanted += [F.count(fault).alias(f"not_{name}") for name, fault in zip(trial.columns, faults, strict=True)]
-    for index, one in enumerate(fields):
-        wanted += _figures(index, one)
+    for index, field in enumerate(fields):
+        wanted += _figures(index, field)
     found: dict[str, Any] = typed.agg(*wanted).collect()[0].asDict()
     seen = [_seen(field, index, found) for index, field in enumerate(fields)]
     return _closer(rows, seen, found)
@@ -270,6 +262,7 @@ def _figures(index: int, field: StructField) -> list[Column]:
             "distinct": F.approx_count_distinct(value),
             "digits": F.count_if(text.rlike(_NOT_A_NUMBER)),
             "plain": F.count_if(text.rlike(_PLAIN)),
+            "whole": F.count_if(text.rlike(_WHOLE)),
             "before": F.max(F.length(F.regexp_extract(text, r"^-?0*(\d*)", 1))),
             "after": F.max(F.length(F.regexp_extract(text, r"\.(\d*)$", 1))),
             "words": F.count_if(F.lower(text).isin(*_WORDS)),
@@ -298,6 +291,8 @@ def _seen(field: StructField, index: int, found: dict[str, Any]) -> Seen:
     if not isinstance(field.dataType, StringType):
         return replace(seen, least=figure("least"), most=figure("most"))
     kind, tried = _type_of_text(field.name, index, found)
+    if kind in ("int", "bigint") and tried == "double":
+        seen = replace(seen, notation="number")
     if tried:
         return replace(seen, type=kind, least=figure(f"least_{tried}"), most=figure(f"most_{tried}"))
     return replace(seen, type=kind, shortest=figure("shortest"), longest=figure("longest"))
@@ -323,6 +318,8 @@ def _number(index: int, found: dict[str, Any], fits: Sequence[str]) -> tuple[str
         most = max(abs(int(found[f"{end}_bigint_{index}"])) for end in _ENDS)
         return ("int" if most < 1_000_000 else "bigint"), "bigint"
     before, after = found[f"before_{index}"], found[f"after_{index}"]
+    if found[f"whole_{index}"] == found[f"values_{index}"] and before <= _DIGITS_OF_BIGINT:
+        return ("int" if before <= _DIGITS_OF_INT else "bigint"), "double"
     if found[f"plain_{index}"] == found[f"values_{index}"] and before + after <= 38:
         # room for a few digits more, as far as there is any
         return f"decimal({min(38, max(12, before + after + 2))},{after})", "double" if before + after < 16 else ""

@@ -96,9 +96,10 @@ def _columns(sample: Sample) -> Iterator[str]:
             continue
         required = sample.rows >= _ENOUGH and one.values == sample.rows and "<" not in kind
         comment = ", ".join(_seen(one, sample.rows))
-        if one.is_personal:
+        extras = [", classification: personal"] * one.is_personal + [", notation: number"] * (one.notation == "number")
+        if extras:
             nullable = ", nullable: false" if required else ""
-            text = f"{{type: {scalar(kind)}{nullable}, classification: personal}}"
+            text = f"{{type: {scalar(kind)}{nullable}{''.join(extras)}}}"
         else:
             text = scalar(f"{kind} not null" if required else kind)
         yield f"  {scalar(one.name)}: {text}" + (f"  # {comment}" if comment else "")

@@ -28,6 +28,7 @@ COLUMNS = {
     "big": (lambda n: n * 10**12, "bigint", True),
     "huge": (lambda n: f"{n}" + "0" * 20, "decimal(25,0)", True),
     "amount": (lambda n: f"-{n}.50", "decimal(12,2)", True),
+    "parts": (lambda n: f"{17000 + n}.0" if n % 7 else "", "int", False),
     "share": (lambda n: f"{n}e-30", "double", True),
     "code": (lambda n: f"{n:05}", "string", True),
     "plus": (lambda n: f"+{n}", "string", True),
