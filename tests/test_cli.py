@@ -182,7 +182,7 @@ def test_run_of_what_cannot_run_as_written_ends_with_2_before_spark(lakehouse, a
     assert told in answer["error"]["message"]
 
 
-@pytest.mark.parametrize("arguments", [["rn"], ["run"], ["run", "one", "--jsn"], ["check", "--param", "a=b"]])
+@pytest.mark.parametrize("arguments", [["rn"], ["run"], ["run", "one", "--jsn"], ["check", "--parm", "a=b"]])
 @pytest.mark.usefixtures("project")
 def test_a_wrong_command_line_ends_with_2(lakehouse, arguments):
     ended = lakehouse(*arguments)

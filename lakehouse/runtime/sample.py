@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ from pyspark.sql.types import (
 from lakehouse.check.columns import AS_RECEIVED, with_types
 from lakehouse.errors import ConfigError, SourceEmptyError
 from lakehouse.lake.batch import CODE, SOURCE, SOURCE_TYPE
-from lakehouse.lake.frame import col, materialise, sql_type
+from lakehouse.lake.frame import col, materialise, row_hash, sql_type
 from lakehouse.lake.storage import FileEntry, list_files
 from lakehouse.lake.table import read_table
 from lakehouse.read.files import read_files
@@ -91,7 +91,7 @@ class Seen:
 class Sample:
     """What was looked at, and what it holds.
 
-    ``source`` says how files were read, and ``file`` is one of them; of a table there is neither.
+    ``source`` says how files were read, and ``file`` is one of them; of a table there is neither. ``frame``: its rows.
     """
 
     of: str
@@ -101,6 +101,15 @@ class Sample:
     columns: tuple[Seen, ...]
     source: FilesSource | None = None
     file: str = ""
+    frame: DataFrame | None = field(default=None, compare=False, repr=False)
+
+    def ambiguous(self, keys: Sequence[str], sequence_by: Sequence[str]) -> int:
+        """Count the keys of which several rows differ and have one sequence: of each but one row would be kept."""
+        if self.frame is None or not keys:
+            return 0
+        by = [col(name) for name in dict.fromkeys((*keys, *sequence_by))]
+        rows = self.frame.select(*by, row_hash(self.frame, self.frame.columns).alias("__row")).distinct()
+        return rows.groupBy(*by).count().where(F.col("count") > 1).count()
 
     @property
     def keys(self) -> list[str]:
@@ -143,10 +152,11 @@ def of_files(
         first = arrived.bad_files[0] if arrived.bad_files else None
         why = f"{first.file}: {first.code}: {first.message}" if first else f"{place} has no columns"
         raise SourceEmptyError(f"no file can be read: {why}", hint="--format and --delimiter say how they are written")
-    columns = _columns(good.select(*map(col, names)))
+    frame = good.select(*map(col, names))
+    columns = _columns(frame)
     sound = good.count()
-    told = f"{sound:,} rows of {len(chosen):,} of {len(found):,} files"
-    return Sample(str(place), told, sound, count - sound + len(arrived.bad_files), columns, source, chosen[0].path)
+    told, bad = f"{sound:,} rows of {len(chosen):,} of {len(found):,} files", count - sound + len(arrived.bad_files)
+    return Sample(str(place), told, sound, bad, columns, source, chosen[0].path, frame)
 
 
 def of_table(spark: SparkSession, table: Table, *, rows: int) -> Sample:
@@ -159,7 +169,7 @@ def of_table(spark: SparkSession, table: Table, *, rows: int) -> Sample:
     names = [name for name in frame.columns if name != SOURCE and not name.startswith("__")]
     whole = materialise(frame.select(*map(col, names)).limit(rows))
     count = whole.count()
-    return Sample(table.name, f"{count:,} rows of the table", count, 0, _columns(whole))
+    return Sample(table.name, f"{count:,} rows of the table", count, 0, _columns(whole), frame=whole)
 
 
 def _source(folder: Path, format: FileFormat | None, delimiter: str | None) -> FilesSource:
@@ -244,8 +254,8 @@ def _looked_at(rows: DataFrame, fields: Sequence[StructField]) -> list[Seen]:
     typed, faults = with_types(tried, trial, "null")
     wanted = [F.count("*").alias("rows")]
     wanted += [F.count(fault).alias(f"not_{name}") for name, fault in zip(trial.columns, faults, strict=True)]
-    for index, field in enumerate(fields):
-        wanted += _figures(index, field)
+    for index, one in enumerate(fields):
+        wanted += _figures(index, one)
     found: dict[str, Any] = typed.agg(*wanted).collect()[0].asDict()
     seen = [_seen(field, index, found) for index, field in enumerate(fields)]
     return _closer(rows, seen, found)
