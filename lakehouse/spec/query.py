@@ -137,6 +137,24 @@ def judge_query(text: str, sources: Collection[str], *, shown_as: str) -> Query:
     return Query(shown_as, found.statement, found.marks, found.parameters, names)
 
 
+def log_expression(text: str) -> str:
+    """An expression that a table's log has for a column, printed anew: who writes to the table may have put it there.
+
+    Raises:
+        ValueError: it is more than a value, such as a query, or code of another kind.
+    """
+    tokens = read_tokens(text)
+    if words := {token.word for token in tokens} & {"select", "table"}:
+        message = f"{min(words)} is of a query"
+        raise ValueError(message)
+    for token, after in pairwise(tokens):
+        name = (token.value or "").lower()
+        if after.source == "(" and (name in _RUN_CODE | _REACH_OUT or name.startswith(_REMOTE)):
+            message = f"{name}() is no value"
+            raise ValueError(message)
+    return print_tokens(tokens).text
+
+
 @contextmanager
 def _silent() -> Iterator[None]:
     """Without the parser's own words on what it does not know, which is refused here."""

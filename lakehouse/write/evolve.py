@@ -14,6 +14,7 @@ from lakehouse.lake.frame import col, literal, quoted, sql_type
 from lakehouse.lake.look import DEFAULT, GENERATED, IDENTITY, Look, fills_itself, look
 from lakehouse.lake.table import Commit, Layout, head
 from lakehouse.lake.types import alike, brought, joined, parts, resolved, settled
+from lakehouse.spec.query import log_expression
 from lakehouse.write.definition import changed, check_definition, define
 from lakehouse.write.holds import holds
 from lakehouse.write.new_table import make, paths, statistics, storable
@@ -22,7 +23,7 @@ from lakehouse.write.refusal import refused
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
     from pyspark.sql.types import DataType
 
     from lakehouse.lake.table import Table
@@ -294,6 +295,22 @@ def _added(found: Look, after: StructType, path: tuple[str, ...], target: Table)
             return
 
 
+def _expression_of_log(field: StructField, name: str) -> Column:
+    """Build the value that the table's log has for a column.
+
+    Raises:
+        WriteError: it is more than a value.
+    """
+    text = field.metadata[name]
+    try:
+        return F.expr(log_expression(text))
+    except ValueError as error:
+        message = f"the table's log has {text!r} for column {field.name}: {error}"
+        raise WriteError(
+            message, hint="ALTER TABLE … ALTER COLUMN … DROP DEFAULT, or give the column a value"
+        ) from None
+
+
 def _brought(batch: DataFrame, after: StructType) -> DataFrame:
     """The batch with the columns of the table, by its spelling, order and types; then new ones, then the engine's own.
 
@@ -309,9 +326,9 @@ def _brought(batch: DataFrame, after: StructType) -> DataFrame:
         if have is not None:
             columns.append(brought(col(have.name), have.dataType, field.dataType).alias(field.name))
         elif GENERATED in field.metadata:
-            computed[field.name] = F.expr(field.metadata[GENERATED]).cast(field.dataType)
+            computed[field.name] = _expression_of_log(field, GENERATED).cast(field.dataType)
         elif IDENTITY not in field.metadata:
-            value = F.expr(field.metadata[DEFAULT]) if DEFAULT in field.metadata else F.lit(None)
+            value = _expression_of_log(field, DEFAULT) if DEFAULT in field.metadata else F.lit(None)
             columns.append(value.cast(field.dataType).alias(field.name))
     columns += [col(name) for name in batch.columns if name.startswith("__")]
     batch = batch.select(columns)

@@ -6,7 +6,7 @@ import pytest
 
 from lakehouse.errors import InvalidConfigError, TransformMismatchError
 from lakehouse.spec.project import Project, read_any
-from lakehouse.spec.query import read_query
+from lakehouse.spec.query import log_expression, read_query
 
 JOB = """\
 job: x
@@ -146,3 +146,18 @@ def test_where_sources_meet_without_logic_both_ways_are_told(folder):
     with pytest.raises(TransformMismatchError) as caught:
         folder.job(JOB)
     assert caught.value.hint == "write jobs/x.py with def transform(orders, customers), or jobs/x.sql"
+
+
+@pytest.mark.parametrize(
+    "text", ["concat('a', upper(b))", "current_timestamp()", "extract(year FROM d)", "CAST(a AS DATE) -- x"]
+)
+def test_what_a_tables_log_has_for_a_column_is_a_value_printed_anew(text):
+    assert log_expression(text) == text.split(" --")[0]
+
+
+@pytest.mark.parametrize(
+    "text", ["reflect('a', 'b')", "(SELECT value FROM text.`/x`)", "`java_method` ('a')", "ai_gen('x')", "a /* /*+ */"]
+)
+def test_what_a_tables_log_has_for_a_column_runs_no_code_and_reads_nothing(text):
+    with pytest.raises(ValueError, match=r"is no value|of a query|a comment within"):
+        log_expression(text)
