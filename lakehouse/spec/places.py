@@ -27,6 +27,14 @@ _CODE = frozenset(
 )
 """Folders of a project that hold code or configuration, as far as their names tell."""
 
+_TOOLS = frozenset(
+    {
+        *(".git", ".github", ".gitlab", ".svn", ".hg", ".ci", ".venv", ".idea", ".vscode", ".databricks", ".terraform"),
+        *(".env", ".envrc", ".ssh", ".aws", ".azure", ".gcp", ".gnupg", ".kube", ".docker", ".config", ".secrets"),
+    }
+)
+"""Folders and files of tools, which may hold secrets: no source, wherever in the project they are."""
+
 _OURS = frozenset({"ops", "quarantine"})
 """Schemas of a lake that this library writes itself."""
 
@@ -147,13 +155,13 @@ class Places:
         """Hold a folder that is read against the roots.
 
         Raises:
-            ConfigError: it lies in none of them, or in a hidden folder of the project, such as .git.
+            ConfigError: it lies in none of them, or in a tool's folder of the project, such as .git.
         """
         if not any(is_within(folder, root) for root in (self.project, self.lake, *self.roots)):
             message = f"{shown} lies outside of the project, the lake and the environment's roots"
             raise ConfigError(message, hint="add its folder to roots: in conf/env/<name>.yaml")
-        if self._is_hidden(folder):
-            message = f"{shown} lies in a hidden folder of the project: those are for tools, and may hold secrets"
+        if self._is_of_tools(folder):
+            message = f"{shown} lies in a tool's folder of the project, which may hold secrets"
             raise ConfigError(message, hint="another folder, or one that roots: in conf/env/<name>.yaml names")
 
     def check_move(self, folder: str, where: str) -> None:
@@ -189,12 +197,11 @@ class Places:
             return False
         return not self._is_code(target, hidden=True) and any(is_within(target, root) for root in self.roots)
 
-    def _is_hidden(self, folder: str) -> bool:
-        """Whether it lies in a folder of the project whose name begins with a dot, and that nothing opens to it."""
+    def _is_of_tools(self, folder: str) -> bool:
+        """Whether it lies in a folder of the project that a tool keeps, and that nothing opens to it."""
         if not is_local(folder) or any(is_within(folder, root) for root in self._data):
             return False
-        below = self._below_project(folder)
-        return below[:1] != [] and (below[0].startswith(".") or ".git" in below)
+        return not _TOOLS.isdisjoint(self._below_project(folder))
 
     def _below_project(self, folder: str) -> list[str]:
         parts, project = _parts(folder), _parts(self.project)

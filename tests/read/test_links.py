@@ -209,7 +209,7 @@ def test_hidden_folders_of_the_project_are_no_source(project, path) -> None:
     (project / "conf/x.yaml").write_text(
         MOVES.format(path=path, to="done", param="a").replace(', archive_to: "done"', "")
     )
-    with pytest.raises(ConfigError, match="hidden folder"):
+    with pytest.raises(ConfigError, match="tool's folder"):
         prepare("x", root=project)
     (project / "conf/env/local.yaml").write_text(f"lake: lake\nroots: ['{path}']\n")
     assert prepare("x", root=project).folders["o"].endswith(path)
