@@ -26,11 +26,17 @@ _secrets: dict[str, str] = {}
 _places: dict[str, tuple[re.Pattern[str], tuple[str, ...]]] = {}
 """Parts of paths that hold personal data: patterns of one part of a path, each with those of its groups that do."""
 
-_PART = re.compile(r"(?<=[/\\[])[^/\n'\"\]]+")
-"""A part of a path as it stands in a text, with what may follow it there."""
+_PART = re.compile(r"(?:(?<=[/\\[])|\A(?!\[)(?=\S*[.=]|[^\n'\":]+\.\w+\Z))[^/\n'\"\]]+")
+"""A part of a path as it stands in a text, with what may follow it there; a text may begin with a relative path."""
+
+_NEXT = re.compile(r"(, )(?=[^,=]+=)")
+"""Between two values of a partition, as Delta lists them in brackets."""
 
 _SHORT, _TOKEN = 4, 6
 """A value of fewer characters is masked in quotes alone, or as a word alone: as a part of words it means nothing."""
+
+_OPENS = re.compile(r"(?i)(?:password|passwd|pwd|token|secret|key)\s*=\s*[\"']?([^,;&\s\"']+)")
+"""In a value of several parts, one that opens a door, which is masked however short it is."""
 
 _UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff\ufff9-\uffff]"
@@ -41,6 +47,11 @@ _QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|'.*|\".*", re.DOTA
 _LITERAL = re.compile(r"'(?:[^'\\]|\\.|'')*'")
 _PATH = re.compile(r"/|[A-Za-z]:\\|[a-z][a-z0-9+.-]*:/")
 _CONDITION = re.compile(r"\[([A-Z][A-Z0-9_]+(?:\.[A-Z0-9_]+)*)\]")
+_STREAM = re.compile(r"\A[\w.: ]*\[STREAM_FAILED\] Query [^\[]*\[[^\]]*\] terminated with exception: ")
+"""What Spark writes before the words of what ended a stream."""
+
+UNSAID = "what it says is not shown: it may hold a value"
+
 _NAME = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 
 ABOUT_CODE = (OSError, ImportError, NameError, AttributeError, TypeError, SyntaxError, NotImplementedError)
@@ -49,7 +60,9 @@ ABOUT_CODE = (OSError, ImportError, NameError, AttributeError, TypeError, Syntax
 _ABOUT_NAMES = ("AnalysisException", "ParseException")
 """Those of Spark that are raised before a row is read: they speak of names, types and the text of the query."""
 
-_HOLDS_VALUES = re.compile(r".*WITH_VALUES|.*CHAR_VARCHAR_LIMIT.*|DELTA_REPLACE_WHERE.*|.*CONSTRAINT_VIOLAT.*")
+_HOLDS_VALUES = re.compile(
+    r".*WITH_VALUES|.*CHAR_VARCHAR_LIMIT.*|DELTA_REPLACE_WHERE.*|.*CONSTRAINT_VIOLAT.*|DELTA_FAILED_CAST_PARTITION_VALUE"
+)
 _HOLDS_NAMES = re.compile(
     r"(UNRESOLVED|TABLE|PATH|FAILED_READ_FILE|CANNOT_READ|CANNOT_MERGE_SCHEMAS|UNABLE|COLUMN|AMBIGUOUS|KAFKA|PARQUET"
     r"|UNSUPPORTED|MISSING|PARSE|WRONG_NUM|DATATYPE_MISMATCH|DELTA|FILE|FAILED_TO_LOAD|NO_SUCH|SCHEMA|STATE_STORE)[_.A-Z0-9]*"
@@ -66,7 +79,7 @@ _SHOWN = re.compile(
 def keep_secret(value: str, shown: str) -> None:
     """Show a value as this from now on, in whatever text of this process and however it is written there."""
     parts = [part for part in re.split(r"[,;\s]+", value) if len(part) >= _SHORT]
-    for one in (value, value.strip(), *parts):
+    for one in (value, value.strip(), *parts, *_OPENS.findall(value)):
         for form in _forms(one):
             _secrets[form] = shown
 
@@ -107,7 +120,7 @@ def printable(text: str) -> str:
 
 def first_line(error: BaseException) -> str:
     """What an exception says, in one line and without values; the stack that Spark puts below it is left out."""
-    condition = _asked(error, "getCondition")
+    condition = ask(error, "getCondition")
     line = _line(str(error))
     if isinstance(condition, str):
         said = _of_condition(error, condition, line)
@@ -127,12 +140,23 @@ def innermost(stack: str) -> str:
     """The innermost cause that a Java stack names, which says what is wrong, without values; else its first line."""
     lines = [line.strip() for line in stack.splitlines() if line.strip()]
     causes = [line.removeprefix("Caused by: ") for line in lines if line.startswith("Caused by: ")]
-    return mask(_of_text("".join(causes[-1:] or lines[:1])))[:300]
+    return without_values("".join(causes[-1:] or lines[:1]))[:300]
+
+
+def without_values(line: str) -> str:
+    """A line of which nothing is known but itself, without values."""
+    return mask(_of_text(line))
+
+
+def end_of_condition(line: str) -> int | None:
+    """Where the condition of Spark's in a line ends; None where it has none."""
+    found = _CONDITION.search(line)
+    return found.end() if found else None
 
 
 def unknown_name(error: BaseException) -> str:
     """The name that Spark does not know, where that is what an exception says; else nothing."""
-    parameters = _asked(error, "getMessageParameters")
+    parameters = ask(error, "getMessageParameters")
     named = str(parameters.get("objectName", "")) if isinstance(parameters, dict) else ""
     names: list[str] = re.findall(r"`((?:[^`]|``)+)`", named)
     return names[-1] if names else ""
@@ -152,7 +176,7 @@ def _line(text: str) -> str:
 
 def _of_condition(error: BaseException, condition: str, line: str) -> str:
     """What Spark says, with those parameters of its message that are no values."""
-    parameters = _asked(error, "getMessageParameters")
+    parameters = ask(error, "getMessageParameters")
     known: dict[str, str] = parameters if isinstance(parameters, dict) else {}
     is_of_names = any(kind.__name__ in _ABOUT_NAMES for kind in type(error).__mro__)
     if is_of_names and not _HOLDS_VALUES.fullmatch(condition):
@@ -173,9 +197,9 @@ def _of_condition(error: BaseException, condition: str, line: str) -> str:
 
 def _context(error: BaseException) -> str:
     """Which part of a query it was, where Spark knows."""
-    found = _asked(error, "getQueryContext")
+    found = ask(error, "getQueryContext")
     for one in found if isinstance(found, list) else ():
-        text = _asked(one, "fragment")
+        text = ask(one, "fragment")
         if isinstance(text, str) and " " in text and "\n" not in text.strip() and len(text) < 200:
             return f" (in {without_literals(text.strip())})"
     return ""
@@ -183,6 +207,7 @@ def _context(error: BaseException) -> str:
 
 def _of_text(line: str) -> str:
     """What a text says of which nothing is known but itself."""
+    line = _STREAM.sub("", line)
     found = _CONDITION.search(line)
     if found and not (_HOLDS_NAMES.fullmatch(found[1]) and not _HOLDS_VALUES.fullmatch(found[1])):
         return line[: found.start()] + _unsaid_of(found[1])
@@ -190,7 +215,7 @@ def _of_text(line: str) -> str:
 
 
 def _unsaid_of(condition: str) -> str:
-    return f"[{condition}] what it says is not shown: it may hold a value"
+    return f"[{condition}] {UNSAID}"
 
 
 def _unquoted(text: str) -> str:
@@ -210,7 +235,7 @@ def _with_names(line: str, proposals: str = "") -> str:
     return line
 
 
-def _asked(error: object, method: str) -> object:
+def ask(error: object, method: str) -> object:
     """What an exception of Spark's answers; None where it is none, or where Java is gone."""
     try:
         return getattr(error, method)()
@@ -256,7 +281,10 @@ def _without(text: str, form: str, shown: str) -> str:
 
 def _masked_part(part: re.Match[str]) -> str:
     """One part of a path without the groups of those patterns that it matches."""
-    text = part[0]
+    return "".join(_masked(one) for one in _NEXT.split(part[0]))
+
+
+def _masked(text: str) -> str:
     for pattern, groups in _places.values():
         if found := pattern.match(text):
             for begin, end in sorted((found.span(group) for group in groups if found[group]), reverse=True):

@@ -95,6 +95,7 @@ def test_of_a_stack_the_innermost_cause_is_shown_without_values():
     stack = 'x.Y: a\n\tat b\nCaused by: java.lang.NumberFormatException: For input string: "ann"\n\tat c'
     assert innermost(stack) == "java.lang.NumberFormatException: For input string: ***"
     assert innermost("org.x.E: [PATH_NOT_FOUND] no /a") == "org.x.E: [PATH_NOT_FOUND] no /a"
+    assert "ann" not in innermost("a.E: [DELTA_FAILED_CAST_PARTITION_VALUE] Failed to cast partition value `ann`")
     assert "ann" not in innermost("a.E: [DELTA_VIOLATE_CONSTRAINT_WITH_VALUES] c violated: - email : ann")
 
 
@@ -130,6 +131,8 @@ def test_a_list_is_masked_part_by_part_and_a_short_value_only_where_it_stands_al
     assert mask("'broker-b:9092' is none") == "'${env:B}' is none"
     assert mask("line 7 of '7'") == "line 7 of '${env:N}'"
     assert mask("bronze.orders") == "bronze.${env:T}"
+    keep_secret("jdbc:x://y,user=ab,password=Xy1", "${env:URL}")
+    assert mask("'Xy1' is wrong for 'ab'") == "'${env:URL}' is wrong for 'ab'"
     keep_secret("", "${env:EMPTY}")
     assert mask("abc") == "abc"
 
@@ -146,7 +149,11 @@ def test_a_path_says_nothing_of_a_personal_column():
     hide_places(["Email", "phone"], [r"(?P<phone>[^-]+)-(?P<day>\d+)\.csv"])
     assert mask("/l/email=a@b/d=1/555-20260101.csv: bad") == "/l/email=***/d=1/***-20260101.csv: bad"
     assert mask("no file:/l/EMAIL%3Da%40b/x 'y'") == "no file:/l/EMAIL%3D***/x 'y'"
-    assert mask("[email=a@b, day=1] conflicts") == "[email=***] conflicts"
+    assert mask("[email=a@b, day=1] conflicts") == "[email=***, day=1] conflicts"
+    assert mask("[day=1, email=a, b, phone=5] conflicts") == "[day=1, email=***, phone=***] conflicts"
+    assert mask("email=a@b/part-0 is bad") == "email=***/part-0 is bad"
+    assert mask("555-20260101.csv: bad") == "***-20260101.csv: bad"
+    assert mask("5 55-20260101.csv") == "***-20260101.csv"
     # a condition of the configuration is no path
     assert mask("email='x' and a") == "email='x' and a"
 

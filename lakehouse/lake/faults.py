@@ -24,6 +24,7 @@ from lakehouse.errors import (
     WriteConflictError,
     first_line,
 )
+from lakehouse.foreign import UNSAID, ask, end_of_condition, without_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,8 +97,7 @@ def typed(error: BaseException, what: str = "") -> LakehouseError:
 
 def is_of_values(error: BaseException) -> bool:
     """Whether an expression failed on a value: by the SQL state that Spark gives, a data exception or one raised."""
-    state = getattr(error, "getSqlState", lambda: None)()
-    return str(state)[:2] in ("22", "P0")
+    return str(ask(error, "getSqlState"))[:2] in ("22", "P0")
 
 
 def _by_state(error: BaseException, what: str) -> LakehouseError:
@@ -113,18 +113,37 @@ def _by_state(error: BaseException, what: str) -> LakehouseError:
 def known(error: BaseException) -> LakehouseError | None:
     """What an exception means, if it is a conflict or a fault of the storage: the innermost cause counts."""
     if isinstance(error, OSError) and error.errno in _SYSTEM:
-        return _made(_SYSTEM[error.errno], f"{error.strerror}: {error.filename or ''}".rstrip(": "))
-    return meant("\n".join(_told(error)))
+        return build(_SYSTEM[error.errno], f"{error.strerror}: {error.filename or ''}".rstrip(": "))
+    return None if is_of_values(error) else classify_text("\n".join(_told(error)))
 
 
-def meant(text: str) -> LakehouseError | None:
-    """What the words of Spark mean, its stack among them, if they tell of a conflict or of the storage."""
-    # not the places in the code, which are named after what they may throw
-    lines = [line.strip() for line in text.splitlines() if not line.lstrip().startswith("at ")]
+def classify_text(text: str) -> LakehouseError | None:
+    """What the words of Spark mean, its stack among them, if they tell of a conflict or of the storage.
+
+    A value of a row means nothing: it is left out before anything is looked for.
+    """
+    lines = list(_without_values(text))
     for words, kind in {**_CONFLICTS, **_TABLES, **_STORAGE}.items():
-        if said := [line for line in lines if re.search(words, line)]:
-            return _made(kind, said[-1].removeprefix("Caused by: ")[:300])
+        # what has a condition is what the condition says, whatever else stands behind it
+        if said := [line for line in lines if re.search(words, line[: end_of_condition(line)])]:
+            return build(kind, said[-1][:300])
     return None
+
+
+def _without_values(text: str) -> Iterator[str]:
+    """The lines of exceptions in a text, as they may be shown."""
+    is_value = False
+    for line in map(str.strip, text.splitlines()):
+        # the places in the code are named after what they may throw
+        is_place = line.startswith("at ")
+        if is_place or line.startswith("Caused by: "):
+            is_value = False
+        if is_place or is_value:
+            continue
+        shown = without_values(line.removeprefix("Caused by: "))
+        # a value may go on in the lines below
+        is_value = shown.endswith(UNSAID)
+        yield shown
 
 
 def is_conflict(error: BaseException) -> bool:
@@ -132,7 +151,8 @@ def is_conflict(error: BaseException) -> bool:
     return isinstance(known(error), (WriteConflictError, TableChangedError, BatchConflictError))
 
 
-def _made(kind: type[LakehouseError], message: str) -> LakehouseError:
+def build(kind: type[LakehouseError], message: str) -> LakehouseError:
+    """An error of a kind that is known here, with its hint."""
     return kind(message, hint=_HINTS[kind])
 
 

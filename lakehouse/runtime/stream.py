@@ -15,7 +15,7 @@ from pyspark.errors import StreamingQueryException
 from lakehouse.check.contract import is_judged_alone, judge
 from lakehouse.errors import CheckpointError, LakehouseError, StreamFailedError, innermost
 from lakehouse.lake.batch import Identity
-from lakehouse.lake.faults import known, meant
+from lakehouse.lake.faults import classify_text, known
 from lakehouse.lake.table import exists
 from lakehouse.publish.ledger import newest_batch as newest_told
 from lakehouse.read.archive import archive
@@ -336,7 +336,7 @@ def _to_its_end(query: StreamingQuery, turnstile: _Turnstile, feed: Feed, idle: 
             return not turnstile.stop.is_set()
         if isinstance(failure, LakehouseError | _EnoughError):
             raise failure from None
-        told = feed.failure(str(failure or error)) or (known(failure) if failure else meant(str(error)))
+        told = feed.failure(str(failure or error)) or (known(failure) if failure else classify_text(str(error)))
         unknown = failure or StreamFailedError(f"the stream of {feed.where} failed: {innermost(str(error))}")
         raise told or unknown from error
     finally:

@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+from pyspark.errors import NumberFormatException
 from pyspark.sql import functions as F
 
 from lakehouse.errors import (
@@ -26,7 +27,7 @@ from lakehouse.errors import (
     TransformError,
     WriteConflictError,
 )
-from lakehouse.lake.faults import known, meant, typed
+from lakehouse.lake.faults import classify_text, known, typed
 from lakehouse.lake.storage import local
 from lakehouse.runtime.attempts import persistently
 from lakehouse.runtime.runner import execute
@@ -160,10 +161,19 @@ def test_a_run_that_is_told_to_stop_waits_no_longer_and_ends_as_it_failed():
         ("java.util.ConcurrentModificationException: KafkaConsumer is not safe for multi-threaded access", None),
         ("java.lang.ArithmeticException: / by zero\n\tat x.AccessDeniedException.y(Z.java:1)", None),
         ("[CAST_INVALID_INPUT] The value 'x' of the type STRING cannot be cast to BIGINT", None),
+        # a value of a row may say anything, and on any line
+        ("x.E: [CAST_INVALID_INPUT] The value 'a@x.com: Connection reset' of the type STRING", None),
+        ("x.E: [CAST_INVALID_INPUT] The value 'a@x.com\nConnection reset' of the type STRING", None),
+        ('java.lang.NumberFormatException: For input string: "a@x.com: Connection reset"', None),
+        ("x.E: [DELTA_INVALID_CHARACTERS] `a@x.com: Connection reset`", None),
+        (
+            "[STREAM_FAILED] Query [id = 1, runId = 2] terminated with exception: [DELTA_CONCURRENT_WRITE] a",
+            WriteConflictError,
+        ),
     ],
 )  # fmt: skip
 def test_what_delta_and_java_say_is_told_by_its_innermost_cause(text, kind):
-    found = meant(text)
+    found = classify_text(text)
     assert type(found) is (kind or type(None))
     if found:
         assert found.hint
@@ -182,6 +192,14 @@ def test_what_delta_and_java_say_is_told_by_its_innermost_cause(text, kind):
 def test_what_the_system_says_is_told_with_the_file(number, kind):
     found = known(OSError(number, "it says so", "/lake/x"))
     assert (type(found), found.message) == (kind, "it says so: /lake/x")
+
+
+def test_a_value_that_an_expression_failed_on_means_nothing_and_is_not_shown():
+    error = NumberFormatException("[CAST_INVALID_INPUT] The value 'a@x.com\nCaused by: Connection reset'", {}, {})
+    error.getSqlState = lambda: "22018"
+    assert known(error) is None
+    assert (typed(error).code, typed(error).retryable) == ("EXPRESSION_FAILED", False)
+    assert "a@x.com" not in str(typed(error))
 
 
 def test_what_a_jobs_own_code_says_means_nothing():
