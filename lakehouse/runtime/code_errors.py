@@ -70,9 +70,24 @@ def _words(error: BaseException, file: Path) -> str:
         return f"{type(error).__name__}: {first_line(error)}"
     else:
         kind, said = type(error).__name__, str(error).strip()
-    if kind not in _ABOUT_CODE and said:
+    if said and (kind not in _ABOUT_CODE or _is_raised_by_the_job(error, file.parent)):
         said = _of_the_code(said, file)
     return mask(f"{kind}: {said}"[:500] if said else kind)
+
+
+def _is_raised_by_the_job(error: BaseException, folder: Path) -> bool:
+    """Whether the words of an exception are the job's own: its innermost line below a folder is a ``raise``."""
+    places = [one for one in _places(error, folder) if one]
+    return any(_is_raise(Path(path), line) for path, line in places)
+
+
+def _is_raise(file: Path, line: int) -> bool:
+    try:
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+    except (OSError, SyntaxError, ValueError):
+        return True
+    raises = [node for node in ast.walk(tree) if isinstance(node, ast.Raise)]
+    return any(node.lineno <= line <= (node.end_lineno or line) for node in raises)
 
 
 def _of_the_code(said: str, file: Path) -> str:

@@ -17,6 +17,7 @@ from lakehouse.check.personal import hide_places_of
 from lakehouse.errors import ConfigError, TransformMismatchError
 from lakehouse.lake.place import Lake
 from lakehouse.read.brokers import Brokers, brokers
+from lakehouse.runtime.code_errors import describe
 from lakehouse.runtime.query import bound
 from lakehouse.spec.document import nearest
 from lakehouse.spec.job import Job
@@ -176,7 +177,8 @@ def load_transform(project: Project, name: str) -> Callable[..., Any] | None:
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
-        message = f"{path} cannot be imported: {type(error).__name__}: {error}"
+        place, words = describe(error, path, project.root)
+        message = f"{place}: it cannot be imported: {words}"
         raise ConfigError(message) from error
     transform: Callable[..., Any] | None = getattr(module, "transform", None)
     if not callable(transform):

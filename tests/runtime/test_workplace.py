@@ -7,7 +7,8 @@ import re
 import pytest
 
 from lakehouse.errors import ConfigError, TransformMismatchError, UndefinedReferenceError
-from lakehouse.runtime.workplace import lake_of, prepare
+from lakehouse.runtime.workplace import lake_of, load_transform, prepare
+from lakehouse.spec.project import Project
 
 FILES = """\
 job: x
@@ -188,9 +189,26 @@ def test_a_job_without_code_has_no_transform():
 def test_code_that_cannot_be_imported_is_a_typed_error(root, statement):
     code(root, f"{statement}\ndef transform(orders): ...\n")
     with pytest.raises(
-        ConfigError, match=r"x.py cannot be imported: (SystemExit|ModuleNotFoundError|ZeroDivisionError)"
+        ConfigError, match=r"^jobs/x.py:1: it cannot be imported: (SystemExit|ModuleNotFoundError|ZeroDivisionError)"
     ):
         prepare("x")
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("raise TypeError(f'bad status {VALUE}')", "jobs/x.py:3: it cannot be imported: TypeError: bad status ***"),
+        ("raise OSError(\n  VALUE)", "jobs/x.py:3: it cannot be imported: OSError: ***"),
+        ("{}[VALUE]", "jobs/x.py:3: it cannot be imported: KeyError: ***"),
+        ("len(5)", "jobs/x.py:3: it cannot be imported: TypeError: object of type 'int' has no len()"),
+        ("def f(:", "jobs/x.py: it cannot be imported: SyntaxError: invalid syntax (x.py, line 3)"),
+    ],
+)
+def test_what_code_raises_shows_its_own_words_and_no_value(root, body, words):
+    code(root, f"VALUE = '{HIDDEN[::-1]}'[::-1]\n\n{body}\n")
+    with pytest.raises(ConfigError) as raised:
+        load_transform(Project(root), "x")
+    assert raised.value.message == words
 
 
 @pytest.mark.parametrize("made", ["lambda wrong: wrong", "5"])
