@@ -16,24 +16,26 @@ from pyspark.sql import functions as F
 from lakehouse.check.named import is_iban
 
 _PEOPLE = re.compile(
-    r"e?mail|phone|tel|telephone|mobile|fax|birth|birthday|birthdate|dob|geburtsdatum|age|address|addr|street|zip"
-    r"|postcode|postal|plz|firstname|lastname|fullname|surname|forename|username|login|nickname|maiden|gender|sex"
-    r"|marital|salary|wage|income|gehalt|lohn|ip|ipv4|ipv6|mac|latitude|longitude|geolocation|nationality|citizenship"
+    r"e?mail|phone|tel|telephone|mobile|fax|birth|birthday|birthdate|dob|geburtsdatum|age|address|addr|street"
+    r"|zip|zipcode|postcode|postal|plz|firstname|lastname|fullname|surname|forename|username|login|nickname|maiden|gender|sex"
+    r"|marital|salary|wage|income|gehalt|lohn|ip|ipv4|ipv6|ipaddr(ess)?|mac|mac(addr|address)"
+    r"|latitude|longitude|geolocation|nationality|citizenship"
     r"|ssn|passport|visa|taxid|vatid|nationalid|idcard|licen[cs]e|licenceplate|licenseplate|insurance|imei|imsi|msisdn"
 )
 _SPECIAL = re.compile(
     r"religio(n|us)|faith|glaube|konfession|church|ethnic(ity)?|race|racial|politic(s|al)|party|partei|union|gewerkschaft"
-    r"|health|diagnos(is|es|e)|disease|illness|krankheit|symptoms?|medical|medication|prescription|treatment|therapy"
+    r"|health|diagnos(is|es|e)|diagcode|disease|illness|krankheit"
+    r"|symptoms?|medical|medication|prescription|treatment|therapy"
     r"|allerg(y|ies)|disabilit(y|ies)|blood|bloodtype|icd|icd10|hiv|pregnan(t|cy)|genetic|dna|biometrics?|fingerprint"
     r"|sexual(ity)?|orientation|criminal|conviction|offen[cs]e"
 )
 _ACCOUNTS = re.compile(
-    r"iban|bic|swift|pan|card|cards|cardnumber|cardno|ccnumber|creditcard|debitcard|cvv|cvc|cvv2"
-    r"|accountnumber|accountno|accnumber|bankaccount|kontonummer|routingnumber|sortcode"
+    r"iban|bic|swift|pan|card|cards|cardnumber|cardno|ccnumber|ccnum|creditcard|debitcard|cvv|cvc|cvv2"
+    r"|accountnumber|accountno|accnumber|acctno|acctnum|bankaccount|kontonummer|routingnumber|sortcode"
 )
 _SECRETS = re.compile(
     r"passwords?|passwd|pwd|passwort|kennwort|passphrase|passcode|pin|puk|otp|totp|tan|secrets?|tokens?|jwt|credentials?"
-    r"|cookies?|session|sessionid|auth|authorization|bearer|salt|signature"
+    r"|connectionstring|cookies?|session|sessionid|auth|authorization|bearer|salt|signature"
     r"|(api|access|private|secret|encryption|ssh|license|licence|signing)keys?"
 )
 _OF_THINGS = {
@@ -57,9 +59,11 @@ _CARD = r"^\d{4}[ -]?\d{2,4}[ -]?\d{2,6}[ -]?\d{1,5}(-?\d{1,3})?$"
 def is_sensitive(name: str) -> bool:
     """Whether a column's name says so, in snake or camel case."""
     words = re.findall(r"[a-z]+[0-9]*", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower())
-    if "name" in words:
-        return _OF_THINGS.isdisjoint(words)
-    told = {*words, *map("".join, pairwise(words)), "".join(words)}
+    # one of several, such as phone2
+    plain = [word.rstrip("0123456789") for word in words]
+    if "name" in plain:
+        return _OF_THINGS.isdisjoint(plain)
+    told = {one for way in (words, plain) for one in (*way, *map("".join, pairwise(way)), "".join(way))}
     kinds = (_PEOPLE, _SPECIAL, _ACCOUNTS, _SECRETS)
     return "".join(words) in _OF_PEOPLE or any(kind.fullmatch(word) for word in told for kind in kinds)
 

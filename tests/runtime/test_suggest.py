@@ -136,6 +136,9 @@ def test_names_and_values_of_any_kind_are_text_of_the_yaml(tmp_path):
         *("password", "user_pwd", "token", "accessToken", "api_key", "APIKey", "apikey", "client_secret", "session_id"),
         *("religion", "diagnosis", "icd10", "ethnicity", "sexual_orientation", "unionMember", "political_party"),
         *("card_number", "cardNo", "PAN", "cvv", "bank_account", "tax_id", "ip_address"),
+        *("email1", "phone1", "passwd1", "password2", "api_key2", "dob2", "iban2", "postcode2", "first_name2"),
+        *("religion2", "diagnosis1", "zipcode", "ipaddr", "ipaddress", "macaddress", "cc_num", "acct_no", "diag_code"),
+        *("connection_string", "connectionString"),
     ],
 )
 def test_what_is_called_so_may_be_personal_or_secret(name):
@@ -158,6 +161,8 @@ def test_what_is_called_so_may_be_personal_or_secret(name):
             "message",
             "sort_key",
             "tokenizer",
+            "product_name2",
+            "line2",
         ),
     ],
 )
