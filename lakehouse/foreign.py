@@ -23,6 +23,9 @@ MASK = "***"
 _secrets: dict[str, str] = {}
 """By each form in which a value may be written: the reference that it is shown as."""
 
+_names: set[str] = set()
+"""Names of this project, which files of ours bear: no secrets, also where a reference stands for one."""
+
 _places: dict[str, tuple[re.Pattern[str], tuple[str, ...]]] = {}
 """Parts of paths that hold personal data: patterns of one part of a path, each with those of its groups that do."""
 
@@ -80,8 +83,13 @@ def keep_secret(value: str, shown: str) -> None:
     """Show a value as this from now on, in whatever text of this process and however it is written there."""
     parts = [part for part in re.split(r"[,;\s]+", value) if len(part) >= _SHORT]
     for one in (value, value.strip(), *parts, *_OPENS.findall(value)):
-        for form in _forms(one):
+        for form in () if one in _names else _forms(one):
             _secrets[form] = shown
+
+
+def show_names(names: Iterable[str]) -> None:
+    """Take these for no secrets, whatever a reference stands for: messages say them, as of ``conf/env/local.yaml``."""
+    _names.update(names)
 
 
 def hide_places(columns: Iterable[str], patterns: Iterable[str] = ()) -> None:
@@ -95,7 +103,8 @@ def hide_places(columns: Iterable[str], patterns: Iterable[str] = ()) -> None:
 
 
 def forget() -> None:
-    """Forget every secret and place: for tests, which share a process."""
+    """Forget every secret, name and place: for tests, which share a process."""
+    _names.clear()
     _secrets.clear()
     _places.clear()
 

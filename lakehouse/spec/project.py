@@ -18,7 +18,7 @@ from lakehouse.errors import (
     Problem,
     TransformMismatchError,
 )
-from lakehouse.foreign import plain_line
+from lakehouse.foreign import plain_line, show_names
 from lakehouse.spec import odcs
 from lakehouse.spec.appended import changed_sources
 from lakehouse.spec.contract import Contract
@@ -121,6 +121,7 @@ class Project:
         name = name or os.environ.get("LAKEHOUSE_ENV") or "local"
         folder = self.root / "conf" / "env"
         names = _names(folder)
+        show_names(names)
         if name not in names:
             message = f"no environment '{name}' in {folder}{nearest(name, names)}"
             raise ConfigError(message, hint="--env NAME or LAKEHOUSE_ENV picks conf/env/NAME.yaml")

@@ -194,6 +194,15 @@ def test_code_that_cannot_be_imported_is_a_typed_error(root, statement):
         prepare("x")
 
 
+def test_the_name_of_an_environment_is_no_secret(root, monkeypatch):
+    monkeypatch.setenv("LAKEHOUSE_PLACE", "local")
+    environment(root, "lake: .lake\nparams: {landing: '${env:LAKEHOUSE_PLACE}'}\n")
+    prepare("x")
+    environment(root, "lak: .lake\n")
+    with pytest.raises(ConfigError, match=r"^conf/env/local.yaml:1:"):
+        prepare("x")
+
+
 @pytest.mark.parametrize(
     ("body", "words"),
     [
