@@ -13,7 +13,7 @@ from pyspark.sql import SparkSession
 
 from lakehouse.errors import ConfigError, SetupError
 from lakehouse.runtime.doctor import examine
-from lakehouse.spec.settings import FIXED
+from lakehouse.spec.settings import FIXED, UNSET
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -90,8 +90,15 @@ def settled(spark: SparkSession, settings: Mapping[str, str]) -> Iterator[SparkS
     # one question instead of one for each: a session is often on another machine
     chosen = spark.conf.getAll
     others = {key: fixed.value for key, fixed in FIXED.items() if chosen.get(key, fixed.value) != fixed.value}
-    with having(spark, {**own, **others, **_ALWAYS}):
-        yield spark
+    foreign = {key: chosen[key] for key in UNSET if key in chosen}
+    for key in foreign:
+        spark.conf.unset(key)
+    try:
+        with having(spark, {**own, **others, **_ALWAYS}):
+            yield spark
+    finally:
+        for key, value in foreign.items():
+            spark.conf.set(key, value)
 
 
 @contextmanager

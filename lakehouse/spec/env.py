@@ -21,7 +21,10 @@ _LOADS_CODE = re.compile(
 )
 
 
-_LEADS_ELSEWHERE = re.compile(r"(?i).*([._-]dirs?|location|defaultFS|\.path|staging.*|committer.*|proxy\.(host|port))")
+_LEADS_ELSEWHERE = re.compile(
+    r"(?i).*([._-]dirs?|stagingDir|location|defaultFS|\.path|proxy\.(host|port))"
+    r"|.*fs\.s3a\.(committer\..+|bucket\..+\.committer\.(name|magic\..+|staging\..+))"
+)
 """Settings by which Spark reads or writes in folders, or by ways, that nobody held against the roots."""
 
 

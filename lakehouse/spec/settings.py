@@ -14,6 +14,7 @@ class Fixed(NamedTuple):
 
 
 _LOSES_FILES = "a file that cannot be read would be left out without a word"
+_OLD_STATE = "a table would be read as it was before"
 _OTHER_VALUES = "the same file would become other values"
 
 FIXED: dict[str, Fixed] = {
@@ -48,6 +49,12 @@ FIXED: dict[str, Fixed] = {
     "spark.sql.parser.quotedRegexColumnNames": Fixed("false", "a name in backticks would be a pattern of names"),
     "spark.sql.ansi.doubleQuotedIdentifiers": Fixed("false", "a text in SQL would be a name"),
     "spark.sql.ansi.enforceReservedKeywords": Fixed("false", "columns could not be called what they are called"),
+    "spark.databricks.delta.schema.autoMerge.enabled": Fixed("false", "tables would take columns that no job declares"),
+    "spark.databricks.delta.replaceWhere.constraintCheck.enabled": Fixed(
+        "true", "rows could be written beside those that are replaced"
+    ),
+    "spark.databricks.delta.stalenessLimit": Fixed("0ms", _OLD_STATE),
+    "spark.databricks.delta.checkLatestSchemaOnRead": Fixed("true", _OLD_STATE),
     "spark.sql.sources.useV1SourceList": Fixed(
         "avro,csv,json,kafka,orc,parquet,text", "where a record stands in its file could not be told"
     ),
@@ -57,6 +64,13 @@ FIXED: dict[str, Fixed] = {
 A session of somebody else's has these values while a job runs in it.
 """
 
+UNSET: dict[str, str] = {
+    "spark.databricks.delta.write.txnAppId": "Delta would take writes for made already, and leave them out",
+    "spark.databricks.delta.write.txnVersion": "Delta would take writes for made already, and leave them out",
+    "spark.databricks.delta.commitInfo.userMetadata": "commits would bear a note that this library did not write",
+}
+"""What no session has while a job runs in it, each with what it would do: Delta has no value for it by itself."""
+
 _LEGACY = re.compile(r"spark\.sql\.legacy\..+|spark\.sql\..+\.(datetime|int96)RebaseModeIn(Read|Write)")
 
 
@@ -64,6 +78,8 @@ def refusal(name: str) -> str | None:
     """Say why an environment may not have this setting; None where it may."""
     if fixed := FIXED.get(name):
         return f"'{name}' is always {fixed.value}: else {fixed.reason}; leave it out"
+    if reason := UNSET.get(name):
+        return f"'{name}' cannot be set: {reason}; leave it out"
     if _LEGACY.fullmatch(name):
         return f"'{name}' gives values the meaning that they had in older versions; leave it out"
     return None

@@ -6,7 +6,7 @@ import pytest
 
 from lakehouse.errors import ConfigError
 from lakehouse.spec.project import Project
-from lakehouse.spec.settings import FIXED
+from lakehouse.spec.settings import FIXED, UNSET
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,9 @@ from lakehouse.spec.settings import FIXED
         "spark.master: local[2]",
         "spark.databricks.delta.snapshotPartitions: 2",
         "spark.hadoop.fs.s3a.endpoint: http://localhost:5000",
+        "spark.hadoop.fs.azure.account.key.acmestaging.dfs.core.windows.net: x",
+        "spark.hadoop.fs.s3a.bucket.acme-staging.access.key: x",
+        "spark.hadoop.fs.s3a.bucket.acme.committer.access.key: x",
         "spark.hadoop.fs.s3a.secret.key: '${env:SECRET_KEY}'",
         "spark.dynamicAllocation.enabled: true",
     ],
@@ -62,7 +65,9 @@ def test_a_setting_that_can_load_code_or_is_unknown_is_refused_at_its_line(folde
     assert problem.startswith(f"conf/env/local.yaml:3:3: spark.{setting}: '{setting}' cannot be set by configuration")
 
 
-@pytest.mark.parametrize("setting", [*FIXED, "spark.sql.legacy.sizeOfNull", "spark.sql.avro.datetimeRebaseModeInWrite"])
+@pytest.mark.parametrize(
+    "setting", [*FIXED, *UNSET, "spark.sql.legacy.sizeOfNull", "spark.sql.avro.datetimeRebaseModeInWrite"]
+)
 def test_a_setting_that_changes_what_a_row_or_a_value_is_is_refused_with_its_reason(folder, setting):
     [problem] = folder.env_problems(f"lake: .lake\nspark:\n  {setting}: true\n")
     assert problem.startswith(f"conf/env/local.yaml:3:3: spark.{setting}: '{setting}' ")
@@ -121,6 +126,7 @@ def test_a_name_cannot_lead_out_of_the_environments(folder, name):
     "name",
     [
         *("spark.sql.warehouse.dir", "spark.sql.streaming.checkpointLocation", "spark.hadoop.fs.defaultFS"),
+        *("spark.hadoop.fs.s3a.committer.staging.tmp.path", "spark.hadoop.fs.s3a.bucket.b.committer.name"),
         *("spark.hadoop.fs.s3a.buffer.dir", "spark.hadoop.fs.s3a.committer.name", "spark.hadoop.fs.s3a.proxy.host"),
     ],
 )
