@@ -13,7 +13,7 @@ from sqlglot import exp
 from sqlglot.errors import ParseError
 
 from lakehouse.spec.document import nearest
-from lakehouse.spec.functions import AGGREGATES, CLOCK, INTERPRETED, NAMED, PATTERNS, SCALARS
+from lakehouse.spec.functions import AGGREGATES, CLOCK, INTERPRETED, NAMED, PATTERNS, SCALARS, SESSION
 from lakehouse.spec.operators import AFTER_CONDITION, check_operators
 from lakehouse.spec.pattern import why_refused
 from lakehouse.spec.sql import SqlTextError, Token, print_tokens, read_tokens
@@ -50,11 +50,8 @@ regexp_replace regexp_substr repeat replace reverse right rpad rtrim space split
 substring_index to_char to_json to_varchar translate trim ucase unbase64 unhex upper url_decode url_encode
 """
 _MAKE_TEXT = frozenset(_MAKE_TEXT_WORDS.split())
-_OF_THE_SESSION = {
-    *("current_catalog", "current_database", "current_schema", "current_time", "current_user", "grouping__id"),
-    *("localtime", "localtimestamp", "session_user"),
-}
-"""Words that Spark takes for a call where no column has the name."""
+SESSION_WORDS = SESSION | {"current_time", "grouping__id", "localtime", "localtimestamp"}
+"""Names, in backticks too, that Spark takes for a call where no column has them."""
 
 
 @dataclass(frozen=True)
@@ -260,10 +257,6 @@ def asks_time(text: str) -> bool:
     return _may_ask_time(text) and bool(_clocks(read_tokens(text)))
 
 
-SESSION_WORDS = frozenset({"user", "current_user", "session_user", *_OF_THE_SESSION})
-"""Names, in backticks too, that Spark takes for a call where no column has them."""
-
-
 def at_time(sql: str, at: datetime) -> str:
     """An expression with a fixed time in the place of the current one; the session's zone is UTC."""
     if not _may_ask_time(sql):
@@ -300,7 +293,7 @@ def calls(tokens: Sequence[Token], names: Collection[str]) -> list[Call]:
     while index < len(tokens) - 1:
         name = _called(tokens, index)
         if name in names and not _follows_dot(tokens, index):
-            close, arguments = _arguments(tokens, index + 1)
+            close, arguments = arguments_of(tokens, index + 1)
             found.append(Call(name, arguments, index, close + 1))
             index = close
         index += 1
@@ -314,7 +307,7 @@ def _called(tokens: Sequence[Token], index: int) -> str:
     return (token.value or "").lower() if is_name else ""
 
 
-def _arguments(tokens: Sequence[Token], opening: int) -> tuple[int, tuple[tuple[Token, ...], ...]]:
+def arguments_of(tokens: Sequence[Token], opening: int) -> tuple[int, tuple[tuple[Token, ...], ...]]:
     """Which token closes the parenthesis, and what stands between its commas.
 
     Raises:
@@ -508,7 +501,8 @@ def check_calls(tokens: Sequence[Token], known: Collection[str]) -> None:
     if any(token.word == "table" and not _follows_dot(tokens, index) for index, token in enumerate(tokens)):
         message = "TABLE x is a query: a rule sees one row (a column of this name is written in backticks)"
         raise ValueError(message)
-    if words := _OF_THE_SESSION & {token.word for token in tokens}:
+    # many have a column called user: whether this one is known only where the row is
+    if words := (SESSION_WORDS - {"user"}) & {token.word for token in tokens}:
         message = f"{min(words)} is of the session, not of a row"
         raise ValueError(message)
 

@@ -39,6 +39,9 @@ SCALARS = frozenset(_SCALARS.split())
 CLOCK = frozenset({"now", "current_timestamp", "current_date", "curdate"})
 """The time; of a batch it is the one at which it was first begun, so that to run it again judges it the same."""
 
+SESSION = frozenset({"current_catalog", "current_database", "current_schema", "current_user", "session_user", "user"})
+"""What Spark says of the session, with parentheses and, where no column has the name, without."""
+
 _AGGREGATES = """
 approx_count_distinct approx_percentile avg bool_and bool_or corr count count_if covar_pop covar_samp every kurtosis
 max max_by mean median min min_by percentile percentile_approx skewness std stddev stddev_pop stddev_samp sum

@@ -18,6 +18,8 @@ from sqlglot.errors import ParseError
 from lakehouse.errors import InvalidConfigError, Problem
 from lakehouse.foreign import plain_line
 from lakehouse.spec.document import MAX_BYTES, nearest
+from lakehouse.spec.expression import arguments_of
+from lakehouse.spec.functions import SESSION
 from lakehouse.spec.sql import Printed, SqlTextError, Token, print_tokens, read_tokens
 
 _SPARK = sqlglot.Dialect.get_or_raise("spark")
@@ -28,19 +30,16 @@ _FORMATS = {"avro", "binaryfile", "csv", "delta", "iceberg", "jdbc", "json", "or
 _RUN_CODE = {"java_method", "reflect", "try_reflect", "transform_script"}
 _REACH_OUT = {
     *("event_log", "http_request", "identifier", "list_secrets", "remote_query", "secret", "try_secret"),
-    *("read_files", "read_kafka", "vector_search"),
+    *("read_files", "read_kafka", "vector_search", "from_protobuf", "to_protobuf", "schema_of_avro"),
 }
+_WITHOUT_OPTIONS = {"from_avro": 2, "to_avro": 2, "from_xml": 2, "to_xml": 1, "schema_of_xml": 1}
+"""How many arguments these have before their options, which name files and addresses that Spark then opens."""
 _REMOTE = "ai_"
 """How the functions begin that ask a model somewhere."""
 _CHANGING = {
     *("input_file_block_length", "input_file_block_start", "input_file_name", "monotonically_increasing_id", "rand"),
     *("randn", "random", "randstr", "shuffle", "spark_partition_id", "uniform", "uuid"),
 }
-_OF_THE_SESSION = {
-    *("current_catalog", "current_database", "current_schema", "current_user", "session_user", "user", "version"),
-}
-_WORDS = {"user", "current_user", "session_user", "current_catalog", "current_database", "current_schema"}
-"""Names, in backticks too, that Spark takes for a call where no column has them."""
 _GENERATORS = {
     *("explode", "explode_outer", "inline", "inline_outer", "posexplode", "posexplode_outer"),
     *("json_tuple", "range", "stack", "variant_explode", "variant_explode_outer"),
@@ -147,9 +146,9 @@ def log_expression(text: str) -> str:
     if words := {token.word for token in tokens} & {"select", "table"}:
         message = f"{min(words)} is of a query"
         raise ValueError(message)
-    for token, after in pairwise(tokens):
-        name = (token.value or "").lower()
-        if after.source == "(" and (name in _RUN_CODE | _REACH_OUT or name.startswith(_REMOTE)):
+    for index in range(len(tokens) - 1):
+        name = _called(tokens, index)
+        if name in _RUN_CODE or _reaches_out(name) or _has_options(tokens, index):
             message = f"{name}() is no value"
             raise ValueError(message)
     return print_tokens(tokens).text
@@ -212,6 +211,7 @@ class _Found:
     def problems(self) -> Iterator[Problem]:
         """Everything that is wrong."""
         yield from self._of_the_text()
+        yield from self._of_calls()
         yield from self._of_words()
         semicolon = next((one for one, token in enumerate(self.tokens) if token.source == ";"), None)
         if semicolon is not None and (rest := self.tokens[semicolon + 1 :]):
@@ -240,15 +240,29 @@ class _Found:
             # whatever the parser makes of it: Spark reads the path
             if dot.source == "." and (first.value or "").lower() in _FORMATS and re.search(r"[/:]", name.value or ""):
                 yield self._problem(first.start, f"{first.value}.{name.value} is a path, not a source")
-        for token, after in pairwise(self.tokens):
-            if after.source == "(" and (why := _why_refused((token.value or "").lower())):
+
+    def _of_calls(self) -> Iterator[Problem]:
+        for index, token in enumerate(self.tokens):
+            name = _called(self.tokens, index)
+            if why := _why_refused(name):
                 yield self._problem(token.start, why)
+            elif _has_options(self.tokens, index):
+                message = f"{name}() takes no options here: they name files and addresses, which are no source"
+                yield self._problem(token.start, message)
 
     def _of_words(self) -> Iterator[Problem]:
         """Names that are columns where there is one, and else what the session says."""
+        starts = dict(zip((token.start for token in self.tokens), self.printed.starts, strict=True))
+        names = {
+            one.meta["start"]: one
+            for one in (self.tree.find_all(exp.Identifier) if self.tree else ())
+            if "start" in one.meta
+        }
         for before, token, after in zip(self.tokens, self.tokens[1:], self.tokens[2:], strict=False):
             word = (token.value or "").lower() if token.kind in ("word", "name") else ""
-            if word in _WORDS and before.source != "." and before.word != "as" and after.source not in (".", "("):
+            if _names_no_value(names.get(starts[token.start])):
+                continue
+            if word in SESSION and before.source != "." and before.word != "as" and after.source not in (".", "("):
                 message = f"{token.source} is of the session where no column has the name: write it with its table"
                 yield self._problem(token.start, message)
 
@@ -383,11 +397,44 @@ def _why_refused(name: str) -> str | None:
         return f"{name}() runs code of another kind"
     if name in _CHANGING:
         return f"{name}() gives another value each time it is run"
-    if name in _OF_THE_SESSION:
+    if name in SESSION or name == "version":
         return f"{name}() is of the session, not of the sources"
-    if name in _REACH_OUT or name.startswith(_REMOTE):
+    if _reaches_out(name):
         return f"{name}() reads what is no source"
     return None
+
+
+def _reaches_out(name: str) -> bool:
+    return name in _REACH_OUT or name.startswith(_REMOTE)
+
+
+def _called(tokens: Sequence[Token], index: int) -> str:
+    """The name in lower case of what is called there, also after a dot; nothing where nothing is."""
+    is_call = index + 1 < len(tokens) and tokens[index + 1].source == "("
+    return (tokens[index].value or "").lower() if is_call else ""
+
+
+def _has_options(tokens: Sequence[Token], index: int) -> bool:
+    """Whether a call there has an argument that may name a file or an address."""
+    most = _WITHOUT_OPTIONS.get(_called(tokens, index))
+    return most is not None and len(arguments_of(tokens, index + 1)[1]) > most
+
+
+def _names_no_value(name: exp.Expr | None) -> bool:
+    """Whether a name stands where Spark looks for a column alone, or gives a name to something."""
+    around = name.parent if name else None
+    if isinstance(around, exp.Join | exp.TableAlias | exp.Alias | exp.Aliases | exp.ColumnDef):
+        return True
+    if isinstance(around, exp.Column):
+        unpivot = around.find_ancestor(exp.Pivot) if isinstance(around.parent, exp.In) else None
+        is_listed = isinstance(unpivot, exp.Pivot) and bool(unpivot.args.get("unpivot")) and around.arg_key != "this"
+        return isinstance(around.parent, exp.Star) or is_listed
+    above = around
+    while name and above is not None:
+        if isinstance(above, exp.Lambda) and name.name.lower() in {one.name.lower() for one in above.expressions}:
+            return not isinstance(around, exp.PropertyEQ)
+        above = above.parent
+    return False
 
 
 def _function(node: exp.Expr) -> str:

@@ -42,6 +42,14 @@ def problems(folder, text, sources=("orders",)):
         "SELECT * FROM orders JOIN (VALUES (1, 'a')) AS t(id, name) USING (id) JOIN range(10) r ON r.id = n",
         "SELECT transform(items, one -> one + 1), CAST(a AS struct<x:int>), '{x}', ':y' FROM orders -- :z",
         "SELECT * FROM orders WHERE EXISTS (SELECT 1 FROM orders AS other WHERE other.id = orders.id)",
+        "SELECT from_avro(a, '\"string\"'), to_avro(a), from_xml(a, 'b string'), to_xml(a) FROM orders",
+        "SELECT id FROM orders JOIN orders o USING (id, user)",
+        "SELECT * EXCEPT (user) FROM orders",
+        "WITH x (user, n) AS (SELECT a, b FROM orders) SELECT x.user, n FROM x",
+        "SELECT k.user FROM (SELECT a, b FROM orders) AS k(user, b)",
+        "SELECT * FROM orders UNPIVOT (v FOR n IN (user, b))",
+        "SELECT cast(a AS struct<user:string,age:int>) FROM orders",
+        "SELECT transform(a, user -> user.id), filter(a, user -> user > 1 AND `user` < 3) FROM orders",
         "SELECT id, row_number() OVER (PARTITION BY a ORDER BY b) AS n FROM orders QUALIFY n = 1 ORDER BY ALL LIMIT 3",
     ],
 )
@@ -68,6 +76,26 @@ def test_a_select_over_the_sources_passes(folder, text):
         ("SELECT system.builtin.try_reflect('a', 'b') FROM orders", "1:23: try_reflect() runs code of another kind"),
         ("SELECT secret('a', 'b') FROM orders", "1:8: secret() reads what is no source"),
         ("SELECT ai_gen(a) FROM orders", "1:8: ai_gen() reads what is no source"),
+        (
+            "SELECT from_avro(a, 'x', map('avroSchemaUrl', 'file:///x')) FROM orders",
+            "1:8: from_avro() takes no options",
+        ),
+        (
+            "SELECT builtin.from_xml(a, 'b int', map('rowValidationXSDPath', '/x')) FROM orders",
+            "1:16: from_xml() takes",
+        ),
+        ("SELECT `to_xml`(a, map('x', '/x')) FROM orders", "1:8: to_xml() takes no options here"),
+        ("SELECT schema_of_xml('<a/>', map('x', '/x')) FROM orders", "1:8: schema_of_xml() takes no options here"),
+        ("SELECT schema_of_avro('x') FROM orders", "1:8: schema_of_avro() reads what is no source"),
+        ("SELECT from_protobuf(a, 'M', '/etc/passwd') FROM orders", "1:8: from_protobuf() reads what is no source"),
+        ("SELECT to_protobuf(a, 'M', '/etc/passwd') FROM orders", "1:8: to_protobuf() reads what is no source"),
+        ("SELECT input_file_name() FROM orders", "1:8: input_file_name() gives another value"),
+        ("SELECT * FROM orders, collations()", "1:23: collations() reads what is no source"),
+        ("SELECT struct(user) FROM orders", "1:15: user is of the session"),
+        ("SELECT transform(a, x -> user) FROM orders", "1:26: user is of the session"),
+        ("SELECT transform(a, user -> struct(user)) FROM orders", "1:36: user is of the session"),
+        ("SELECT * FROM orders WHERE user IN (user, b)", "1:37: user is of the session"),
+        ("SELECT * FROM orders JOIN orders o ON user = o.x", "1:39: user is of the session"),
         ("SELECT event_log(a) FROM orders", "1:8: event_log() reads what is no source"),
         ("SELECT uuid() AS id FROM orders", "1:8: uuid() gives another value each time it is run"),
         ("SELECT id FROM orders WHERE rand() < 0.1", "1:29: rand() gives another value each time it is run"),
@@ -156,7 +184,15 @@ def test_what_a_tables_log_has_for_a_column_is_a_value_printed_anew(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["reflect('a', 'b')", "(SELECT value FROM text.`/x`)", "`java_method` ('a')", "ai_gen('x')", "a /* /*+ */"]
+    "text",
+    [
+        "reflect('a', 'b')",
+        "(SELECT value FROM text.`/x`)",
+        "`java_method` ('a')",
+        "ai_gen('x')",
+        "a /* /*+ */",
+        "to_xml(a, map('x', '/x'))",
+    ],
 )
 def test_what_a_tables_log_has_for_a_column_runs_no_code_and_reads_nothing(text):
     with pytest.raises(ValueError, match=r"is no value|of a query|a comment within"):
