@@ -71,17 +71,14 @@ def review_jobs(project: Project, env: str | None, given: Mapping[str, str]) -> 
     with suppress(ConfigError):
         place = project.env(env)
         lake = lake_root(project, place, None, {**place.params, **given})
-    params: set[str] | None = None
-    if place is not None or all(_is_readable(project, name) for name in project.envs):
-        others = [place] if place else [project.env(name) for name in project.envs]
-        params = {*given, *(param for one in others for param in one.params)}
+    params, elsewhere = _params(project, place if env else None, given)
 
     def holds(table: str) -> bool | None:
         if lake is None or not is_local(lake) or (place and place.catalog):
             return None
         return Path(lake, *table.split("."), "_delta_log").is_dir()
 
-    found = review(project, jobs, params=params, holds=holds)
+    found = review(project, jobs, params=params, elsewhere=elsewhere, holds=holds)
     for name, job in jobs.items():
         if place and lake:
             document = read_document(project.root / "conf" / f"{name}.yaml", shown_as=f"conf/{name}.yaml")
@@ -89,10 +86,24 @@ def review_jobs(project: Project, env: str | None, given: Mapping[str, str]) -> 
     return found
 
 
-def _is_readable(project: Project, env: str) -> bool:
-    with suppress(ConfigError):
-        return bool(project.env(env))
-    return False
+def _params(
+    project: Project, place: Env | None, given: Mapping[str, str]
+) -> tuple[set[str] | None, dict[str, list[str]]]:
+    """The parameters that are defined here, and those of other environments with their names; all are here without one.
+
+    None where they are not known, as an environment cannot be read.
+    """
+    readable: dict[str, Env] = {}
+    for name in project.envs:
+        with suppress(ConfigError):
+            readable[name] = project.env(name)
+    elsewhere: dict[str, list[str]] = {}
+    for name, one in readable.items():
+        for param in one.params:
+            elsewhere.setdefault(param, []).append(name)
+    if place:
+        return {*given, *place.params}, elsewhere
+    return ({*given, *elsewhere}, {}) if len(readable) == len(project.envs) else (None, {})
 
 
 def _misplaced(

@@ -34,6 +34,7 @@ def review(
     jobs: Mapping[str, Job],
     *,
     params: Collection[str] | None,
+    elsewhere: Mapping[str, Sequence[str]],
     holds: Callable[[str], bool | None],
 ) -> dict[str, Review]:
     """Look at every job beside the others.
@@ -42,26 +43,40 @@ def review(
         project: where their files are.
         jobs: every job of the project that can be read, by its name.
         params: the parameters that the environment or the command line defines; None where it cannot be read.
+        elsewhere: the parameters that other environments define, each with their names.
         holds: whether the lake has a table; None where that cannot be known here.
     """
     found = {}
     for name, job in jobs.items():
         document = read_document(project.root / "conf" / f"{name}.yaml", shown_as=f"conf/{name}.yaml")
         one = found[name] = Review()
-        one.problems.extend(_undefined(job, document, params) if params is not None else ())
+        if params is not None:
+            _look_for_params(one, job, document, params, elsewhere)
         one.problems.extend(_shared(job, document, [other for other in jobs.values() if other is not job]))
         _look_for_tables(one, job, document, sorted({other.write.table for other in jobs.values()}), holds)
     return found
 
 
-def _undefined(job: Job, document: Document, params: Collection[str]) -> Iterator[Problem]:
-    """References to parameters that neither the job nor the environment defines."""
+def _look_for_params(
+    found: Review, job: Job, document: Document, params: Collection[str], elsewhere: Mapping[str, Sequence[str]]
+) -> None:
+    """Look for parameters that neither the job nor the environment defines.
+
+    A run may be given each of them: one is a problem only where it is called almost as one that is defined.
+    """
     known = {*job.params, *params}
     for name, source in job.sources.items():
         for at, text in fields_of(source):
             for param in sorted(references(text, "param") - known):
-                message = f"${{param:{param}}} is not defined{nearest(param, sorted(known))}"
-                yield document.problem(("sources", name, *at), message)
+                message = f"${{param:{param}}} is not defined"
+                others = elsewhere.get(param)
+                near = "" if others else nearest(param, sorted(known))
+                is_near = near.startswith("; did you mean")
+                by = f"; given by --param, or by another environment ({', '.join(others)})" if others else ""
+                one = document.problem(
+                    ("sources", name, *at), message + (near if is_near else by or "; given by --param")
+                )
+                (found.problems if is_near else found.warnings).append(one)
 
 
 def _shared(job: Job, document: Document, others: Sequence[Job]) -> Iterator[Problem]:

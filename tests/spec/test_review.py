@@ -69,6 +69,17 @@ def test_a_parameter_that_nothing_defines_is_said_with_the_nearest_one(project):
     assert project({"x": one.replace("sources:", "params: {landin: b}\nsources:")}) == ([], [])
 
 
+def test_a_parameter_that_a_run_or_another_environment_gives_is_no_problem(project, tmp_path):
+    one = job("x", "table: b.x, mode: append", "{kind: files, path: '${param:day}/x'}")
+    told = "conf/x.yaml:4:26: sources.o.path: ${param:day} is not defined; given by --param"
+    assert project({"x": one}) == ([], [told])
+    (tmp_path / "project/conf/env/prod.yaml").write_text("lake: lake\nparams: {day: a}\n")
+    assert project({"x": one}) == ([], [])
+    review = review_jobs(Project(tmp_path / "project"), "local", {})["x"]
+    assert not review.problems
+    assert [str(warning) for warning in review.warnings] == [f"{told}, or by another environment (prod)"]
+
+
 def test_folders_are_held_against_the_environment(project):
     source = "{kind: files, path: landing/x, archive_to: jobs}"
     problems, _ = project({"x": job("x", "table: b.x, mode: append", source)})
