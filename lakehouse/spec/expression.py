@@ -460,6 +460,10 @@ def _only_the_batchs_time(tokens: Sequence[Token]) -> None:
             raise ValueError(message)
 
 
+_TAKE_TIME = (exp.TsOrDsToDate, exp.StrToTime, exp.StrToUnix, exp.TimeStrToTime)
+_TIMES = {exp.DType.DATE, exp.DType.TIMESTAMP, exp.DType.TIMESTAMPTZ, exp.DType.TIMESTAMPLTZ, exp.DType.TIMESTAMPNTZ}
+
+
 def _only_written_texts(tree: exp.Expr) -> None:
     """Refuse texts that are computed of no column: one that becomes ``now`` is a time, which nobody sees in the SQL.
 
@@ -467,18 +471,38 @@ def _only_written_texts(tree: exp.Expr) -> None:
         ValueError: there is one.
     """
     for node in tree.find_all(exp.Func, exp.DPipe, exp.HexString):
-        name = node.name if isinstance(node, exp.Anonymous) else getattr(node, "sql_name", lambda: "")()
-        if isinstance(node, exp.Func) and name.lower() not in _MAKE_TEXT:
-            continue
-        around: exp.Expr | None = node.parent if isinstance(node, exp.HexString) else node
-        if isinstance(node, exp.HexString) and not isinstance(around, exp.Cast):
-            continue
+        around = _made_of(node)
         while around is not None and around.find_ancestor(exp.Lambda):
             around = around.find_ancestor(exp.Lambda)
             around = around.parent if around else None
-        if around is not None and not around.find(exp.Column, exp.AggFunc):
+        if around is not None and not _depends(around):
             message = f"{node.sql('spark')} is a text that is computed of no column: write the text itself"
             raise ValueError(message)
+
+
+def _made_of(node: exp.Expr) -> exp.Expr | None:
+    """What a text is made of that may become a time; None where nothing makes one."""
+    if isinstance(node, exp.HexString):
+        return node.parent if isinstance(node.parent, exp.Cast) else None
+    is_time = isinstance(node, _TAKE_TIME) or (isinstance(node, exp.Cast) and node.to.this in _TIMES)
+    taken = node.this if is_time else None
+    while isinstance(taken, exp.Cast | exp.Paren):
+        taken = taken.this
+    makes_text = isinstance(taken, exp.Bracket | exp.Func) and any(one.is_string for one in taken.find_all(exp.Literal))
+    if makes_text:
+        return taken
+    if isinstance(node, exp.Upper | exp.Lower) and node.this.is_string:
+        # in whatever case a text is a time of its own, it was refused as it is written
+        return None
+    name = node.name if isinstance(node, exp.Anonymous) else getattr(node, "sql_name", lambda: "")()
+    return node if isinstance(node, exp.DPipe) or name.lower() in _MAKE_TEXT else None
+
+
+def _depends(tree: exp.Expr) -> bool:
+    """Whether a value depends on the rows, or on the time of the batch."""
+    if tree.find(exp.Column, exp.AggFunc, exp.CurrentDate, exp.CurrentTimestamp):
+        return True
+    return any(one.name.lower() in CLOCK for one in tree.find_all(exp.Anonymous))
 
 
 def check_calls(tokens: Sequence[Token], known: Collection[str]) -> None:
