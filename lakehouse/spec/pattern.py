@@ -61,7 +61,11 @@ def why_refused(pattern: str) -> str | None:
 
 
 def _nested(pattern: str) -> str | None:
-    """Which part repeats what can be cut in several ways."""
+    """Which part repeats what can be cut in several ways.
+
+    Where the ways are few, Java still calls itself for each repetition: 5,000 characters overflow its stack, which ends
+    the task. It does not for one that is possessive.
+    """
     groups, closed, at = [_Group()], _Group(), 0
     while at < len(pattern):
         text, kind, at = _token(pattern, at)
@@ -76,7 +80,8 @@ def _nested(pattern: str) -> str | None:
         elif kind == "repeat":
             if _most(text) > _FEW and last.is_cut_in_several_ways:
                 part = "repeats" if last.repeats else "chooses"
-                return f"'{pattern[:at]}' repeats what {part}: make it possessive (a++, (?>…)), or write it otherwise"
+                mend = r"make the last repetition possessive, as in ^\d+(,\d+)*+$, or write it otherwise"
+                return f"'{pattern[:at]}' repeats what {part}: {mend}"
             groups[-1].repeats |= _varies(text)
     return None
 

@@ -210,6 +210,7 @@ def test_a_pattern_as_people_write_them_is_taken(pattern):
 @pytest.mark.parametrize(
     "pattern",
     [
+        *(r"^\d+(,\d+)*+$", "^[a-z0-9]+(-[a-z0-9]+)*+$", "^(a|b|c)++$"),
         *("(a++)+", "(?>a+)+", "(ab)+", "[(a+)+]", r"\(a+\)+", r"(\d+\.){3}\d+", "(a|b)", "(a|b)?c+", "[]a+]+b"),
         *("[a-z&&[^b]]+", r"\Q(a+)+\E", "a{3}(b{2})+", "(?i)a+", "((?i)ab)+", r"[\]+]+", "(", "[", "a{2"),
     ],
