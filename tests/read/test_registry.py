@@ -107,6 +107,7 @@ BAD = {
 @pytest.mark.parametrize("why", BAD)
 def test_what_is_wrong_with_one_id_is_the_fault_of_that_id_and_has_an_end(fake_registry, why) -> None:
     fake_registry.schemas[1] = GOOD
+    fake_registry.replies["/schemas/types"] = ["AVRO", "JSON"]
     BAD[why](fake_registry)
     begin = time.monotonic()
     found = registry.by_id(fake_registry.url, [2, 1])
@@ -138,6 +139,24 @@ def test_what_is_wrong_with_the_registry_ends_the_run_and_puts_nothing_aside(fak
     with pytest.raises(error) as caught:
         registry.by_id(fake_registry.url, [2])
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(("status", "error"), [(401, AccessDeniedError), (500, SourceUnavailableError)])
+def test_an_id_that_is_known_from_before_does_not_make_a_registry_well(fake_registry, status, error) -> None:
+    fake_registry.schemas[1] = GOOD
+    assert registry.by_id(fake_registry.url, [1])[1].fault == ""
+    answered(b"", status)(fake_registry)
+    fake_registry.replies["/schemas/types"] = fake_registry.replies["/schemas/ids/2"]
+    with pytest.raises(error):
+        registry.by_id(fake_registry.url, [1, 2])
+
+
+def test_a_registry_that_goes_down_between_two_ids_ends_the_run(fake_registry) -> None:
+    fake_registry.schemas[1] = GOOD
+    answered(b"", 503)(fake_registry)
+    fake_registry.replies["/schemas/types"] = fake_registry.replies["/schemas/ids/2"]
+    with pytest.raises(SourceUnavailableError):
+        registry.by_id(fake_registry.url, [1, 2])
 
 
 def test_an_id_alone_is_at_fault_where_the_registry_answers_to_something_else(fake_registry) -> None:

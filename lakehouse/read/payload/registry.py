@@ -88,8 +88,7 @@ def by_id(registry: str, ids: Iterable[int]) -> dict[int, Registered]:
     found = {number: _known[registry, number] for number in wanted if (registry, number) in _known}
     if len(found) == len(wanted):
         return found
-    unknown = 0
-    is_well = bool(found)
+    unknown, has_answered = 0, False
     with _client(registry) as client:
         for number in wanted:
             if number in found or unknown >= _MOST_UNKNOWN:
@@ -100,10 +99,9 @@ def by_id(registry: str, ids: Iterable[int]) -> dict[int, Registered]:
                     unknown += 1
                 else:
                     found[number] = _known[registry, number] = _registered(client, answer, number)
-                is_well = True
+                has_answered = True
             except _FaultyAnswer as fault:
-                is_well = is_well or _is_well(client, fault)
-                if fault.otherwise is not None and not is_well:
+                if fault.otherwise is not None and not _is_well(client, fault, has_answered=has_answered):
                     raise fault.otherwise from None
                 found[number] = Registered("AVRO", (), f"the registry's answer: {fault}")
     return found
@@ -131,10 +129,13 @@ def newest(registry: str, topics: Iterable[str]) -> dict[int, Registered]:
     return found
 
 
-def _is_well(client: httpx.Client, fault: _FaultyAnswer) -> bool:
-    """Whether the registry answers as one to something else; rights for an id are no rights for another."""
+def _is_well(client: httpx.Client, fault: _FaultyAnswer, *, has_answered: bool) -> bool:
+    """Whether the registry answers as one to something else, now: what it answered before says nothing of an outage.
+
+    Rights are another matter: it has them for us where ``has_answered`` of another id in this very call.
+    """
     if isinstance(fault.otherwise, AccessDeniedError):
-        return False
+        return has_answered
     try:
         status, body = _fetch(client, "/schemas/types")
     except (_FaultyAnswer, httpx.RequestError):
