@@ -23,7 +23,11 @@ class FileLimits(Spec):
 
     unpacked_bytes: Annotated[Bytes, Field(description="What a packed file, a zip, or pages unpack to.")] = 4096 * _MIB
     ratio: Annotated[
-        Count, Field(description="Unpacked bytes for each byte of the file, where it unpacks to more than 16 MiB.")
+        Count,
+        Field(
+            description="Unpacked bytes for each byte of the file, where it, or one page of a Parquet, has more than"
+            " 16 MiB, or 64 MiB."
+        ),
     ] = 250
     workbook_bytes: Annotated[Bytes, Field(description="What a workbook unpacks to.")] = 256 * _MIB
     record_bytes: Annotated[Bytes, Field(description="What an element of XML may be long.")] = 64 * _MIB

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -13,7 +14,11 @@ from pyspark.sql import Row, SparkSession
 
 from lakehouse.lake.storage import list_files
 from lakehouse.read.files import columns_of_files
+from lakehouse.read.layout.content import open_content
+from lakehouse.read.layout.parquet import read_layout
+from lakehouse.read.scan import Unreadable
 from lakehouse.spec.files import FilesSource
+from lakehouse.spec.limits import FileLimits
 from tests.read.corpus.binary import a_parquet, an_orc
 
 Read = Callable[..., Any]
@@ -128,3 +133,44 @@ def test_lists_of_every_kind_have_as_many_values_as_the_footer_says(read: Read) 
 
 def _lower(row: dict[str, Any]) -> dict[str, Any]:
     return {name.lower(): value for name, value in row.items()}
+
+
+def constant(rows: int, columns: int) -> bytes:
+    same = pa.DictionaryArray.from_arrays(pa.repeat(pa.scalar(0, pa.int32()), rows), ["x" * 200])
+    return a_parquet(pa.table({f"c{number}": same for number in range(columns)}))
+
+
+def plain(rows: int, **options: Any) -> bytes:
+    lines = pa.table({"line": pa.repeat('GET /healthz HTTP/1.1" 200 2 "kube-probe/1.27" ' * 4, rows)})
+    return a_parquet(lines, compression="zstd", use_dictionary=False, **options)
+
+
+def rows_of(content: bytes, folder: Path) -> int:
+    """What the check of the file alone makes of it; no Spark."""
+    (folder / "a.parquet").write_bytes(content)
+    with open_content(SimpleNamespace(), str(folder / "a.parquet")) as found:  # type: ignore[arg-type]
+        assert found
+        layout = read_layout(found, FileLimits())
+    assert layout
+    return layout.rows
+
+
+ORDINARY = {
+    "a constant": lambda: constant(5_000_000, 1),
+    "30 constants": lambda: constant(1_000_000, 30),
+    "lines of a health check": lambda: plain(500_000),
+    "one page for all of them": lambda: plain(300_000, data_page_size=1 << 30, max_rows_per_page=1 << 30),
+}
+
+
+@pytest.mark.parametrize("name", ORDINARY)
+def test_a_small_file_of_many_rows_that_are_the_same_is_no_bomb(tmp_path: Path, name: str) -> None:
+    content = ORDINARY[name]()
+    assert len(content) < 1_000_000
+    assert rows_of(content, tmp_path) >= 300_000
+
+
+def test_a_page_beyond_what_the_file_explains_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Unreadable, match="a page of it unpacks to") as caught:
+        rows_of(plain(500_000, data_page_size=1 << 30, max_rows_per_page=1 << 30), tmp_path)
+    assert caught.value.code == "FILE_LIMIT"

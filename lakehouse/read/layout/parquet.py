@@ -29,6 +29,9 @@ _MOST_FOOTER = 256 << 20
 _WALKED = 16 << 20
 """Bytes of a file whose pages are looked at one by one: a bomb is small, and the pages of a large file are many."""
 
+_FREE_PAGE = 64 << 20
+"""Bytes that any page may unpack to: most writers end one at 1 MiB, and some have one for all values of a row group."""
+
 
 @dataclass
 class _Element:
@@ -263,13 +266,21 @@ def _check_places(chunks: Sequence[_Chunk], end: int) -> None:
 
 
 def _check_pages(content: Content, chunks: Sequence[_Chunk], limits: FileLimits) -> None:
-    """Check what the pages say, one by one: Java takes the memory that a page asks for before it looks at it."""
-    unpacked, most = 0, limits.unpacked_of(content.size)
+    """Check what the pages say, one by one: Java takes the memory that a page asks for before it looks at it.
+
+    It holds one page of each column at a time. So the size of the file says what one page may be, and nothing of all of
+    them: a column that is the same in millions of rows takes some kilobytes.
+    """
+    unpacked, most = 0, limits.unpacked_bytes
+    most_of_page = min(most, max(_FREE_PAGE, limits.unpacked_of(content.size)))
     for chunk in (one for one in chunks if one.values):
         data = Compact(content.part(chunk.start, chunk.packed))
         values, dictionary, in_dictionary = 0, 0, 0
         while data.at < len(data.data) and values < chunk.values:
             page = _page(data)
+            if page.unpacked > most_of_page:
+                told = f"a page of it unpacks to {page.unpacked:,} bytes; at most {most_of_page:,} are read"
+                exceed("ratio and limits.unpacked_bytes", told)
             values += page.values if page.kind in (_DATA, _DATA_V2) else 0
             if page.kind == _DICTIONARY:
                 dictionary, in_dictionary = page.unpacked, page.values
