@@ -81,6 +81,9 @@ def test_a_message_without_a_value_deletes_the_row_of_its_plain_key(spark) -> No
     assert tell(spark, [(b'"a\\"b"', None), (b"7", None), (b'{"k":1}', None), (b'"a" x', None)], **text) == [
         ('a"b', True), ("7", True), "EMPTY_MESSAGE", "EMPTY_MESSAGE"
     ]  # fmt: skip
+    # more than one value, and the braces of the object that it is read in
+    several = [b'5,"k":7', b'5, "c": null', b"5}", b"5}{", b"5],[7"]
+    assert tell(spark, [(key, None) for key in several], **text) == ["EMPTY_MESSAGE"] * len(several)
 
 
 def test_a_plain_key_in_avro_is_read_by_its_own_schema(spark, fake_registry) -> None:

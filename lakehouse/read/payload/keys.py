@@ -37,7 +37,9 @@ def key_text(form: KeyColumn) -> Column:
         return F.when(F.octet_length(key).isin(4, 8), F.conv(digits, 16, -10))
     parsed = F.from_json(F.concat(F.lit('{"k":'), text, F.lit("}")), "k string, c string", _STRICT)
     is_scalar = ~F.ltrim(text).rlike(r"^[\[{]")
-    return F.when(is_scalar & parsed["c"].isNull(), parsed["k"])
+    # what follows the value within the braces could say it once more: 5,"k":7
+    is_alone = F.json_array_length(F.concat(F.lit("["), text, F.lit("]"))) == 1
+    return F.when(is_scalar & is_alone & parsed["c"].isNull(), parsed["k"])
 
 
 _STRICT = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": "c", "allowSingleQuotes": "false"}
