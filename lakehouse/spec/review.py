@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from lakehouse.spec.document import nearest, read_document
 from lakehouse.spec.reference import references
 from lakehouse.spec.source import fields_of
+from lakehouse.spec.write import Scd1Write, Scd2Write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -53,6 +54,8 @@ def review(
         if params is not None:
             _look_for_params(one, job, document, params, elsewhere)
         one.problems.extend(_shared(job, document, [other for other in jobs.values() if other is not job]))
+        if not project.code(name) and not project.query(job):
+            one.problems.extend(_deletions_written_as_rows(job, document))
         _look_for_tables(one, job, document, sorted({other.write.table for other in jobs.values()}), holds)
     return found
 
@@ -77,6 +80,20 @@ def _look_for_params(
                     ("sources", name, *at), message + (near if is_near else by or "; given by --param")
                 )
                 (found.problems if is_near else found.warnings).append(one)
+
+
+def _deletions_written_as_rows(job: Job, document: Document) -> Iterator[Problem]:
+    """Sources whose deletions, which are rows of the key's column alone, nothing tells from other rows."""
+    write = job.write
+    if not isinstance(write, Scd1Write | Scd2Write) or "tombstone" in (write.apply_as_deletes or "").lower():
+        return
+    for name, source in job.sources.items():
+        if source.kind == "kafka" and source.key_column and not source.debezium:
+            message = (
+                "a message without a value would write NULL over the other columns of its key's row: "
+                "say apply_as_deletes: _kafka.tombstone in write"
+            )
+            yield document.problem(("sources", name, "key_column"), message)
 
 
 def _shared(job: Job, document: Document, others: Sequence[Job]) -> Iterator[Problem]:

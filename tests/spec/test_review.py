@@ -138,3 +138,25 @@ def test_two_jobs_write_one_table_only_where_neither_undoes_the_other(project, o
     assert len(problems) == (2 if told else 0)
     assert all("write.table: conf/" in problem for problem in problems)
     assert not problems or told in problems[0]
+
+
+KEYED = "{kind: kafka, bootstrap_servers: 'localhost:9092', topics: t, value: json, key_column: id, contract: {columns: {id: bigint}}}"
+
+
+@pytest.mark.parametrize(
+    ("write", "source", "is_wrong"),
+    [
+        (SCD1, KEYED, True),
+        (f"{SCD1}, apply_as_deletes: name = 'x'", KEYED, True),
+        (SCD1.replace("scd1", "scd2"), KEYED, True),
+        (f"{SCD1}, apply_as_deletes: _kafka.tombstone", KEYED, False),
+        (f"{SCD1}, apply_as_deletes: coalesce(`_kafka`.`tombstone`, false)", KEYED, False),
+        ("table: b.t, mode: append", KEYED, False),
+        (SCD1, KEYED.replace("key_column: id, ", ""), False),
+    ],
+)
+def test_deletions_of_a_topic_that_the_write_takes_for_rows_are_a_problem(project, write, source, is_wrong):
+    problems, _ = project({"x": job("x", write, source)})
+    assert len(problems) == is_wrong
+    told = "sources.o.key_column: a message without a value would write NULL"
+    assert all(problem.startswith("conf/x.yaml:4:") and told in problem for problem in problems)
