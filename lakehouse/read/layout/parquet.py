@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from lakehouse.spec.limits import FileLimits
 
 _MAGIC = b"PAR1"
+_ENCRYPTED = b"PARE"
+"""The end of a file whose footer is encrypted."""
+
 _TAIL = 8
 _REPEATED = 2
 _NANOS = 3
@@ -51,6 +54,7 @@ class _Chunk:
     packed: int = -1
     start: int = -1
     elsewhere: bool = False
+    is_encrypted: bool = False
 
 
 @dataclass
@@ -75,13 +79,18 @@ class _Column:
     nanos: str
 
 
-def read_layout(content: Content, limits: FileLimits) -> Layout:
+def read_layout(content: Content, limits: FileLimits) -> Layout | None:
     """Read what the footer says, and check that it agrees with itself and with the length of the file.
+
+    None where it, or a column, is encrypted: who has the keys can look at it, and that is Spark.
 
     Raises:
         Unreadable: it does not, it is none, or the file goes beyond a limit.
     """
-    footer, start = _read_footer(content)
+    found = _read_footer(content)
+    if found is None:
+        return None
+    footer, start = found
     check_columns(len(footer.elements), limits)
     columns = list(_columns(footer.elements, limits))
     check_records(footer.rows, content.size, limits)
@@ -96,8 +105,10 @@ def read_layout(content: Content, limits: FileLimits) -> Layout:
     return Layout(footer.rows, _leaves(columns, footer.groups))
 
 
-def _read_footer(content: Content) -> tuple[_Footer, int]:
-    """Read the footer, and where it begins."""
+def _read_footer(content: Content) -> tuple[_Footer, int] | None:
+    """Read the footer, and where it begins; None where something is encrypted."""
+    if content.size >= _TAIL and content.part(content.size - len(_MAGIC), len(_MAGIC)) == _ENCRYPTED:
+        return None
     packed, start = _bytes_of_footer(content)
     footer, data = _Footer(), Compact(packed)
     for number, kind in data.fields():
@@ -109,6 +120,8 @@ def _read_footer(content: Content) -> tuple[_Footer, int]:
             footer.groups = [_group(data) for _ in range(data.items()[0])]
         else:
             data.skip(kind)
+    if any(chunk.is_encrypted for group in footer.groups for chunk in group.chunks):
+        return None
     if footer.rows < 0 or not footer.elements:
         message = "its footer says no rows or no columns"
         raise Unreadable(message)
@@ -187,6 +200,8 @@ def _chunk(data: Compact) -> _Chunk:
         elif number == 3:
             _fill(chunk, data)
         else:
+            # by which key, and what is said of it, encrypted
+            chunk.is_encrypted |= number in (8, 9)
             data.skip(kind)
     return chunk
 
