@@ -67,7 +67,7 @@ def holds(batch: DataFrame, spec: Write, found: Look | None = None) -> None:
     for field in ("keys", "sequence_by"):
         _named(whole, spec, field)
     check_order(whole, spec)
-    _layout_holds(whole, spec)
+    _layout_holds(whole, spec, found)
 
 
 def check_order(schema: StructType, spec: Write) -> None:
@@ -121,7 +121,7 @@ def _named(schema: StructType, spec: Write, field: str) -> list[tuple[str, DataT
     return [(name, one[1]) for name, one in found.items() if one]
 
 
-def _layout_holds(schema: StructType, spec: Write) -> None:
+def _layout_holds(schema: StructType, spec: Write, found: Look | None) -> None:
     """Hold the columns of the layout against what Delta lays a table out by."""
     whole = {name.lower() for name in schema.names}
     for name, kind in _named(schema, spec, "partition_by"):
@@ -133,7 +133,9 @@ def _layout_holds(schema: StructType, spec: Write) -> None:
             raise WriteError(message, hint="make a column of it in transform(), or say cluster_by")
         if not is_partition_type(kind):
             message = f"{spec.table}: partition_by names {name}: not every {kind.simpleString()} has a text of its own"
-            raise WriteError(message, hint="make a text, a whole number or a decimal of it in transform()")
+            is_there = found is not None and name.lower() in map(str.lower, found.layout.partition_by)
+            more = ", and rebuild the table with --full-refresh and another partition_by" if is_there else ""
+            raise WriteError(message, hint=f"make a text, a whole number or a decimal of it in transform(){more}")
     if len(whole) == len(spec.partition_by):
         message = f"{spec.table}: partition_by names every column, and Delta keeps none of them in the files"
         raise WriteError(message, hint="leave one out")

@@ -6,13 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pyspark.sql.types import StructType
 
 from lakehouse.errors import InvalidConfigError, WriteError
 from lakehouse.lake.batch import Identity
 from lakehouse.lake.frame import small_frame
+from lakehouse.lake.look import Look
 from lakehouse.lake.place import Lake
+from lakehouse.lake.table import Commit, Layout
 from lakehouse.spec.write import OverwriteWrite
 from lakehouse.write import plan
+from lakehouse.write.holds import _layout_holds
 
 JOB = """
 sources:
@@ -88,3 +92,13 @@ def test_a_type_without_a_text_of_its_own_is_no_partition(spark: Any, tmp_path: 
         with pytest.raises(WriteError, match=f"partition_by names p: not every {kind} has a text of its own"):
             plan(rows, spec, target=Lake(str(tmp_path)).table("silver.t"), identity=Identity("job", "run", "stream", 0))
     assert not (tmp_path / "silver").exists()
+
+
+def test_a_table_that_is_partitioned_by_such_a_type_is_told_how_it_gets_out_of_it() -> None:
+    kinds = StructType().add("p", "double").add("n", "integer")
+    spec = OverwriteWrite(table="silver.t", mode="overwrite", partition_by=("p",))
+    found = Look(Commit(0, "WRITE"), kinds, Layout(("P",), ()))
+    for table, is_there in ((found, True), (None, False)):
+        with pytest.raises(WriteError) as caught:
+            _layout_holds(kinds, spec, table)
+        assert ("--full-refresh and another partition_by" in (caught.value.hint or "")) is is_there
