@@ -7,14 +7,17 @@ import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
 
 from lakehouse.errors import FileChangedError, FileUnreadableError
 from lakehouse.lake.storage import FileEntry, list_files
 from lakehouse.read.files import columns_of_files, read_files
+from lakehouse.read.layout.content import open_content
 from lakehouse.spec.files import FilesSource
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -126,3 +129,20 @@ def test_where_a_record_came_from_stands_beside_it(spark: SparkSession, tmp_path
     assert [tuple(row) for row in found.collect()] == [
         (str(tmp_path / "a.csv"), 1, None, None, None, "2026-01-02 03:04:05", "r")
     ]
+
+
+def test_a_file_that_is_gone_from_a_store_that_java_reads_is_gone_as_one_of_this_machine() -> None:
+    def java_says(name: str) -> Any:
+        kind = SimpleNamespace(getSimpleName=lambda: name)
+        error = SimpleNamespace(getClass=lambda: kind, _target_id="o1", _gateway_client=None)
+
+        def path(_: str) -> Any:
+            raise Py4JJavaError("open", error)
+
+        packages = SimpleNamespace(apache=SimpleNamespace(hadoop=SimpleNamespace(fs=SimpleNamespace(Path=path))))
+        return SimpleNamespace(_jvm=SimpleNamespace(org=packages))
+
+    with pytest.raises(FileNotFoundError), open_content(java_says("FileNotFoundException"), "s3a://b/a.parquet"):
+        pass
+    with pytest.raises(Py4JJavaError), open_content(java_says("AccessDeniedException"), "s3a://b/a.parquet"):
+        pass

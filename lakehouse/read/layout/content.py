@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -64,6 +65,7 @@ def open_content(spark: SparkSession, path: str) -> Iterator[Content | None]:
     """Open a file for parts of it; None where this machine cannot reach it (Spark Connect and an object store).
 
     Raises:
+        FileNotFoundError: it is gone, also where that shows only while it is read.
         LakehouseError: the storage does not let it be read.
     """
     place = local(path)
@@ -75,13 +77,26 @@ def open_content(spark: SparkSession, path: str) -> Iterator[Content | None]:
     elif java is None:
         yield None
     else:
-        location = java.org.apache.hadoop.fs.Path(path)
-        system = location.getFileSystem(spark._jsparkSession.sessionState().newHadoopConf())
-        stream = system.open(location)
-        try:
-            yield _OfHadoop(java, stream, system.getFileStatus(location).getLen())
-        finally:
-            stream.close()
+        with _gone_as_python_says_it(path):
+            location = java.org.apache.hadoop.fs.Path(path)
+            system = location.getFileSystem(spark._jsparkSession.sessionState().newHadoopConf())
+            stream = system.open(location)
+            try:
+                yield _OfHadoop(java, stream, system.getFileStatus(location).getLen())
+            finally:
+                stream.close()
+
+
+@contextmanager
+def _gone_as_python_says_it(path: str) -> Iterator[None]:
+    from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
+
+    try:
+        yield
+    except Py4JJavaError as error:
+        if error.java_exception.getClass().getSimpleName() in ("FileNotFoundException", "NoSuchFileException"):
+            raise FileNotFoundError(errno.ENOENT, "it is gone", path) from error
+        raise
 
 
 def _within(start: int, length: int, size: int) -> None:
