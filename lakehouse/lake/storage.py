@@ -71,8 +71,6 @@ def list_files(spark: SparkSession, folder: str, pattern: str) -> list[FileEntry
 
     A link to a folder is not followed.
 
-    A link to a folder is not followed.
-
     Where only Spark can reach the folder, files of zero bytes are not listed: its file sources pass over them.
     """
     root = local(folder)

@@ -73,11 +73,9 @@ def _write(messages: DataFrame, source: KafkaSource, brokers: Brokers) -> None:
 def _cut(messages: DataFrame, largest: int) -> DataFrame:
     """The messages without what makes one larger than the topic takes: its value, and then its key and its headers."""
     room = F.lit(largest - _OVERHEAD)
-    sizes = F.transform(
-        "theirs", lambda one: F.octet_length(one["key"]) + F.coalesce(F.octet_length(one["value"]), F.lit(0)) + 8
-    )
-    beside = F.aggregate(sizes, F.lit(0), lambda total, one: total + one) + F.coalesce(F.octet_length("key"), F.lit(0))
-    size = beside + F.coalesce(F.octet_length("value"), F.lit(0))
+    sizes = F.transform("theirs", lambda one: F.octet_length(one["key"]) + _length(one["value"]) + 8)
+    beside = F.aggregate(sizes, F.lit(0), lambda total, one: total + one) + _length(F.col("key"))
+    size = beside + _length(F.col("value"))
     lacks = F.when(beside > room, "value, key, headers").when(size > room, "value")
     told = F.struct(F.lit("lakehouse.left_out").alias("key"), F.encode(lacks, "UTF-8").alias("value"))
     is_bare = F.coalesce(lacks != "value", F.lit(False))

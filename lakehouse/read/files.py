@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial, reduce
@@ -249,7 +250,11 @@ class FilesFeed:
         noted = checkpoint.grown(spark)
         # below any time that a file may have
         mine = -2 - number
-        found = {f"{bad.file} -> {os.readlink(bad.file)}": bad for bad in self._links.never_followed()}  # noqa: PTH115
+        found = {}
+        for bad in self._links.never_followed():
+            # one that is gone by now, or no link any more, is what the next batch finds
+            with suppress(OSError):
+                found[f"{bad.file} -> {os.readlink(bad.file)}"] = bad  # noqa: PTH115
         taken = checkpoint.files(spark)
         new = [name for name, bad in found.items() if noted.get(name, mine) == mine and bad.file not in taken]
         if new:

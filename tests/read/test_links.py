@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from lakehouse.errors import ConfigError, FileLinkError
+from lakehouse.lake.batch import BadFile
+from lakehouse.read.files import FilesFeed
 from lakehouse.read.folders import ready
 from lakehouse.read.links import Links
 from lakehouse.runtime.workplace import prepare
@@ -221,3 +225,15 @@ def test_a_root_around_the_project_opens_neither_its_code_nor_its_lake_to_links(
     for name in ("project/jobs/x.py", "project/lake/bronze", "project/x", "project"):
         assert not places.may_be_linked(str(tmp_path / name))
     assert not Places(str(tmp_path / "project"), "s3://b/lake", ()).may_be_linked(str(tmp_path / "data"))
+
+
+def test_a_link_that_is_gone_before_it_is_noted_is_no_error(tmp_path) -> None:
+    (tmp_path / "there").symlink_to("nowhere")
+    bad = [BadFile(str(tmp_path / name), "FILE_LINK", "") for name in ("gone", "there")]
+    feed: Any = SimpleNamespace(_links=SimpleNamespace(never_followed=lambda: bad))
+    noted: dict[str, int] = {}
+    checkpoint: Any = SimpleNamespace(
+        grown=lambda _: {}, files=lambda _: {}, has_grown=lambda _, names: noted.update(names)
+    )
+    assert FilesFeed._not_followed(feed, None, 0, checkpoint) == bad[1:]  # type: ignore[arg-type]
+    assert list(noted) == [f"{bad[1].file} -> nowhere"]
