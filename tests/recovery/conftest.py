@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.write.conftest import read
+from tests.write.conftest import duck, read
 
-__all__ = ["read"]
+__all__ = ["duck", "read"]
