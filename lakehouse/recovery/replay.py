@@ -286,6 +286,9 @@ def _elsewhere(work: Workplace, into: str) -> Write:
 def _replayed(one: _Replay, stop: threading.Event, journal: Journal, done: Callable[[Outcome], None]) -> None:
     """Begin, or go on where a replay of this span was ended; the job is locked."""
     spark, checkpoint = journal.spark, one.checkpoint
+    if not one.is_into:
+        # what was taken back by hand is told before one more commit hides it
+        stream.check_target(one.job, spark, one.target, one.job.lake.checkpoint(one.job.job.job))
     _look(one, spark)
     _begin(one, journal)
     after = (lambda *_: None) if one.is_into else _Closing(one).close

@@ -30,6 +30,7 @@ from lakehouse.runtime.lock import leased
 from lakehouse.runtime.result import told
 from lakehouse.runtime.runner import execute
 from lakehouse.runtime.session import settled, start
+from lakehouse.runtime.stream import check_target
 from lakehouse.runtime.workplace import prepare
 from lakehouse.spec.document import nearest
 from lakehouse.spec.failures import NEVER
@@ -223,6 +224,8 @@ def _requeued(work: Workplace, journal: Journal, done: Callable[[Outcome], None]
         LakehouseError: what the batch raised; its rows are open again then, unless the target has them.
     """
     spark, target = journal.spark, work.lake.table(work.job.write.table)
+    # what was taken back by hand is told before one more commit hides it
+    check_target(work, spark, target, work.lake.checkpoint(work.job.job))
     quarantine, job = work.lake.quarantine(target.name), literal(work.job.job)
     begun = every_row(spark, quarantine).where(f"job = {job} AND {UNFINISHED}").select("requeue").distinct()
     settled_now = {row.requeue: _settle(work, journal, row.requeue, done) for row in begun.collect()}

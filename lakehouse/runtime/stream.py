@@ -107,7 +107,7 @@ def run(
         LakehouseError: what a batch raised; the batches before it stay, and it is run again next time.
     """
     spark = journal.spark
-    wrote = _wrote(work, spark, target, checkpoint)
+    wrote = check_target(work, spark, target, checkpoint)
     journal.recover(target, checkpoint)
     newest = _newest(journal, target, checkpoint, wrote=wrote) if alone else -1
     seen = _Seen(newest, checkpoint.pending(spark), alone)
@@ -138,7 +138,7 @@ def run(
     _archive(work, journal, checkpoint, ended=True)
 
 
-def _wrote(work: Workplace, spark: SparkSession, target: Table, checkpoint: Checkpoint) -> bool:
+def check_target(work: Workplace, spark: SparkSession, target: Table, checkpoint: Checkpoint) -> bool:
     """Whether a batch of the checkpoint made a commit to the target, which must still hold it.
 
     Raises:
