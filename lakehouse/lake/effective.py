@@ -13,15 +13,20 @@ if TYPE_CHECKING:
 def effective(log: Iterable[Commit]) -> Iterator[Commit]:
     """The commits that hold, newest first, of a log that is newest first.
 
-    A RESTORE to a time holds what was committed up to it; the time is taken for UTC, as our sessions say it.
+    One that says no version is taken for one that takes back nothing: ask ``is_untold``.
     """
     version: int | None = None
-    time = ""
     for commit in log:
-        if (version is not None and commit.version > version) or (time and commit.at > time):
+        if version is not None and commit.version > version:
             continue
         yield commit
         if commit.restored.isdigit():
             version = int(commit.restored)
-        elif commit.restored:
-            time = commit.restored
+
+
+def is_untold(commit: Commit) -> bool:
+    """Whether a commit is a RESTORE that does not tell the version that it went back to.
+
+    Of one to a time Delta notes the time as text, in the zone of the machine that restored, which nothing tells.
+    """
+    return commit.operation == "RESTORE" and not commit.restored.isdigit()
