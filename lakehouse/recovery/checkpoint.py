@@ -20,6 +20,7 @@ from lakehouse.errors import RecordsLostError, RecoveryError
 from lakehouse.lake.checkpoint import Checkpoint
 from lakehouse.lake.storage import local, write_text
 from lakehouse.read.kafka import KafkaFeed, nothing_lost
+from lakehouse.recovery.history import FROM_START
 from lakehouse.runtime.feeds import feed_of
 from lakehouse.runtime.stream import owner
 from lakehouse.spec.files import FilesSource
@@ -39,7 +40,8 @@ _UNRESERVED = "/_-!.~'()*,;:$&+=@"
 _ORDER = ("sourceVersion", "reservoirId", "reservoirVersion", "index", "isStartingVersion")
 """Delta's order of what is in its offset: Spark holds offsets against each other as text."""
 
-FROM_START = "build the target anew with --full-refresh"
+_SHOWN = 3
+"""How many files are named."""
 
 
 @dataclass(frozen=True)
@@ -172,12 +174,30 @@ def check_not_archived(work: Workplace, past: History, numbers: Sequence[int]) -
     name, source = work.job.stream
     if not isinstance(source, FilesSource) or not source.archive_to:
         return
-    read = [past.batches[number].inputs.get(name, {}) for number in numbers if number in past.batches]
-    files = [path for one in read for path, *_ in (*one.get("files", ()), *one.get("data", ()))]
-    if gone := [path for path in files if not (local(path) or Path(path)).exists()]:
+    if gone := _absent(work, past, numbers):
         archive = work.folders[f"{name}.archive_to"]
         message = f"{len(gone):,} files that are to be read again are in {archive}, such as {gone[0]}"
         raise RecoveryError(message, hint="move them back, undo, and run the job: it moves them away again")
+
+
+def check_files(work: Workplace, past: History, numbers: Sequence[int]) -> None:
+    """Hold that the files of batches are there to be read again, as far as this machine can see.
+
+    Raises:
+        RecoveryError: they are not: archived, or gone.
+    """
+    check_not_archived(work, past, numbers)
+    if gone := [path for path in _absent(work, past, numbers) if local(path)]:
+        message = f"{len(gone):,} files that are to be read again are gone, such as {', '.join(gone[:_SHOWN])}"
+        hint = f"put them back; or restore the table to a version that holds them; or {FROM_START} of what is there"
+        raise RecoveryError(message, hint=hint)
+
+
+def _absent(work: Workplace, past: History, numbers: Sequence[int]) -> list[str]:
+    """The files of batches that this machine does not see where they were read."""
+    read = [past.batches[number].inputs.get(work.job.stream[0], {}) for number in numbers if number in past.batches]
+    files = [path for one in read for path, *_ in (*one.get("files", ()), *one.get("data", ()))]
+    return [path for path in files if not (local(path) or Path(path)).exists()]
 
 
 def write(spark: SparkSession, folder: Path, work: Workplace, past: History) -> None:

@@ -12,11 +12,12 @@ from pyspark.sql import functions as F
 from lakehouse.check.quarantine import REQUEUE
 from lakehouse.check.quarantine import STEP as QUARANTINE
 from lakehouse.errors import RecoveryError
-from lakehouse.lake.effective import effective
+from lakehouse.lake.effective import effective, is_untold
 from lakehouse.lake.table import commits, exists, read_table
 from lakehouse.runtime.refresh import REBUILT
 from lakehouse.write.auxiliary import STEP as AUXILIARY
 from lakehouse.write.commit import FAR_BACK, REFRESH, STEP, UNDO
+from lakehouse.write.setback import untold_hint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
 
 _LINKS = (UNDO, "recover")
 """Events after which a checkpoint goes on from another one."""
+
+FROM_START = "build the target anew with --full-refresh"
+
+_SHOWN = 5
+"""How many batches are listed one by one."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,8 @@ class History:
 
     ``begun`` put rows aside and did no more, so that it must come again as it was. ``told`` is the newest that the
     ledger knows, ``wrote`` whether the target has a commit of any. ``first`` is the batch that began it all, ``of`` the
-    id of the checkpoint that this one goes on from, where it is still to be made.
+    id of the checkpoint that this one goes on from, where it is still to be made; ``line`` those that the newest one
+    that was made goes on from, newest first.
     """
 
     stream: str
@@ -61,6 +68,7 @@ class History:
     wrote: bool
     first: Past | None = None
     of: str = ""
+    line: tuple[str, ...] = ()
 
     @property
     def newest(self) -> int:
@@ -119,6 +127,11 @@ class _Traces:
             **_by_number(self.target, stream, STEP),
         }
 
+    def line(self, stream: str) -> tuple[str, ...]:
+        """The checkpoints that one goes on from, newest first."""
+        link = self.links.get(stream)
+        return (link.of, *self.line(link.of)) if link else ()
+
     def wrote(self, stream: str) -> bool:
         """Whether the target has a commit of the checkpoint, or of one that it goes on from."""
         link = self.links.get(stream)
@@ -137,7 +150,8 @@ def history(spark: SparkSession, work: Workplace) -> History | None:
     if begun and begun.number <= max(batches, default=-1):
         begun = None
     told = max((row.batch for row in traces.ledger if row.stream == stream), default=-1)
-    return History(stream, batches, begun, told, traces.wrote(stream), batches.get(0, begun))
+    wrote, line = traces.wrote(stream), traces.line(stream)
+    return History(stream, batches, begun, told, wrote, batches.get(0, begun), line=line)
 
 
 def _traces(spark: SparkSession, work: Workplace) -> _Traces:
@@ -202,7 +216,8 @@ def taken_back(spark: SparkSession, target: Table, past: History) -> set[int]:
     A commit that was cleaned out of the log is taken for one that holds.
 
     Raises:
-        RecoveryError: the table was rebuilt, and that was taken back.
+        RecoveryError: the table was rebuilt, and that was taken back; or batches after one that is gone are there; or
+            it was restored, and the log does not tell to which version.
     """
     log = list(commits(spark, target, FAR_BACK))
     hold, oldest = {one.version for one in effective(log)}, log[-1].version if log else 0
@@ -210,12 +225,59 @@ def taken_back(spark: SparkSession, target: Table, past: History) -> set[int]:
     if rebuilt and rebuilt[0].version not in hold:
         message = f"{target.name} was rebuilt by version {rebuilt[0].version}, which was taken back by hand"
         raise RecoveryError(message, hint="build it anew with --full-refresh, or restore it to that version")
+    _not_untold(log, target, past)
     gone = {number for number, one in past.batches.items() if one.version is not None and one.version not in hold}
-    return gone | {
+    gone |= {
         number
         for number, one in past.batches.items()
         if one.version is None and one.changed is not None and one.changed >= oldest
     }
+    _check_end(target, past, gone)
+    return gone
+
+
+def _not_untold(log: Sequence[Commit], target: Table, past: History) -> None:
+    """Hold the batches against every RESTORE after them that does not tell its version.
+
+    Raises:
+        RecoveryError: there is one, and nothing tells which of them it took back.
+    """
+    versions = [one.version for one in past.batches.values() if one.version is not None]
+    untold = next((one for one in effective(log) if is_untold(one)), None)
+    if untold and versions and min(versions) < untold.version:
+        message = (
+            f"{target.name} was restored by hand (version {untold.version}), and the log does not tell to which "
+            "version: which batches that took back cannot be told"
+        )
+        later = f"lakehouse replay lets a span come again; or {FROM_START}"
+        raise RecoveryError(message, hint=later if max(versions) > untold.version else untold_hint(untold))
+
+
+def _check_end(target: Table, past: History, gone: set[int]) -> None:
+    """Hold that the batches that are gone are the newest: a checkpoint goes back to a batch, and leaves none out.
+
+    Raises:
+        RecoveryError: the table holds batches after one that is gone, which would be written twice.
+    """
+    stand = sorted(
+        number
+        for number, one in past.batches.items()
+        if gone and number > min(gone) and number not in gone and (one.version, one.changed) != (None, None)
+    )
+    if stand:
+        message = (
+            f"{target.name} holds no more what batch {_listed(sorted(gone))} committed to it, and holds what batch "
+            f"{_listed(stand)} did: to go back would write that twice"
+        )
+        hint = f"lakehouse replay lets the span of what is gone come again; or {FROM_START}"
+        raise RecoveryError(message, hint=hint)
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    """Numbers as a person reads them; of many the first and the last."""
+    if len(numbers) > _SHOWN:
+        return f"{numbers[0]} … {numbers[-1]} ({len(numbers):,} batches)"
+    return ", ".join(map(str, numbers))
 
 
 def _at(commit: Commit) -> datetime:

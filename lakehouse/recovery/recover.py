@@ -20,8 +20,8 @@ from lakehouse.errors import RecoveryError, SourceChangedError
 from lakehouse.lake.effective import effective
 from lakehouse.lake.table import commits, head
 from lakehouse.read.tables import TableFeed
-from lakehouse.recovery.checkpoint import FROM_START, check_not_archived, places, write
-from lakehouse.recovery.history import history, taken_back
+from lakehouse.recovery.checkpoint import check_files, places, write
+from lakehouse.recovery.history import FROM_START, history, taken_back
 from lakehouse.runtime import refresh, setback
 from lakehouse.runtime.feeds import feed_of
 from lakehouse.runtime.lock import held
@@ -156,7 +156,7 @@ def _source_faults(spark: SparkSession, work: Workplace) -> tuple[str, ...]:
 def _set_back(work: Workplace, past: History, gone: set[int]) -> tuple[Report, History]:
     """The history as far as the table holds it: what comes after is read again, as batches of a new checkpoint."""
     numbers = sorted(number for number in past.batches if number >= min(gone))
-    check_not_archived(work, past, numbers)
+    check_files(work, past, numbers)
     holds = replace(past.until(min(gone) - 1, str(uuid.uuid4())), of=past.stream)
     # nothing is told of batches that come again
     holds = replace(holds, wrote=bool(holds.batches) and holds.wrote)
@@ -190,7 +190,7 @@ def _rebuild(spark: SparkSession, work: Workplace, past: History, why: tuple[str
         newest = head(spark, target)
         at = newest.version if newest else None
         # the table stays as it is, and its newest commit says which batches it holds
-        wanted = replace(wanted, of=past.of, seen=at, streams=_requeues(spark, work, target))
+        wanted = replace(wanted, of=past.of, seen=at, streams=_requeues(spark, work, target), line=past.line)
     decide(spark, work.lake, wanted)
     setback.finish(spark, work)
 

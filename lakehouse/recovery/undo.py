@@ -23,8 +23,8 @@ from lakehouse.errors import BuiltUponError, RecoveryError
 from lakehouse.lake.table import commits, exists, head, read_table
 from lakehouse.maintain.commit import MOVES
 from lakehouse.maintain.commit import STEP as MAINTAIN
-from lakehouse.recovery.checkpoint import FROM_START, check_not_archived, places, write
-from lakehouse.recovery.history import History, history
+from lakehouse.recovery.checkpoint import check_not_archived, places, write
+from lakehouse.recovery.history import FROM_START, History, history
 from lakehouse.runtime import refresh, setback
 from lakehouse.runtime.lock import held
 from lakehouse.runtime.session import settled, start
@@ -471,4 +471,5 @@ def _setback(asked: str, job: str, runs: list[_Run], version: int | None, newest
         streams=tuple(sorted({stream for run in runs for stream in run.streams})),
         version=version,
         seen=newest.version if newest else None,
+        line=past.line if past else (),
     )

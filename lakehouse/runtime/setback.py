@@ -49,6 +49,7 @@ class Setback:
         run_id: the command's own id.
         stream: the id of the checkpoint that waits beside the old one; empty where the old one stays.
         of: the id of the old one, whose batches up to ``batch`` hold.
+        line: those that the old one goes on from, of which the same batches hold.
         batch: the newest batch that holds.
         undone: the runs that are undone.
         streams: requeues and the like, of which nothing holds.
@@ -68,6 +69,7 @@ class Setback:
     version: int | None = None
     seen: int | None = None
     why: tuple[str, ...] = ()
+    line: tuple[str, ...] = ()
     begun_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat())
 
 
@@ -195,7 +197,8 @@ def _gone(setback: Setback, stream: str, batch: str) -> str:
     """SQL that is true for the rows of batches that do not hold."""
     listed = ", ".join(map(literal, [*setback.streams, ""]))
     whole = f"{stream} IN ({listed}) AND {stream} <> ''"
-    return f"({stream} = {literal(setback.of)} AND {batch} > {setback.batch}) OR ({whole})"
+    line = ", ".join(map(literal, [setback.of, *setback.line]))
+    return f"({stream} IN ({line}) AND {batch} > {setback.batch}) OR ({whole})"
 
 
 def _swap(lake: Lake, job: str) -> None:

@@ -9,6 +9,8 @@ import pytest
 
 from lakehouse.errors import CheckpointError, RecoveryError
 from lakehouse.recovery.recover import recover
+from lakehouse.recovery.replay import replay, span
+from lakehouse.runtime.requeue import requeue
 from lakehouse.runtime.workplace import prepare
 
 if TYPE_CHECKING:
@@ -48,9 +50,12 @@ class Hand:
             self.workshop.run("silver")
         return found.value
 
+    @property
+    def work(self) -> Any:
+        return prepare("silver", lake=str(self.workshop.folder), root=self.workshop.project)
+
     def recover(self) -> Any:
-        work = prepare("silver", lake=str(self.workshop.folder), root=self.workshop.project)
-        return recover(work, spark=self.spark)
+        return recover(self.work, spark=self.spark)
 
     @property
     def keys(self) -> list[str]:
@@ -154,3 +159,36 @@ def test_a_rebuild_that_was_taken_back_by_hand_is_built_anew(workshop: Any) -> N
     workshop.run("silver", full_refresh=True)
     assert hand.come(("k2", 2, "U")).rows.inserted == 1
     assert hand.keys == ["k1", "k2"]
+
+
+RULED = """
+sources:
+  orders:
+    kind: table
+    table: bronze.orders
+    stream: true
+    contract: {columns: {k: string not null, at: int not null, op: string}, rules: [{name: small, check: at < 10}]}
+"""
+
+
+def test_what_is_put_aside_is_there_once_after_two_restores_and_none_is_hidden_by_a_requeue_or_a_replay(
+    workshop: Any,
+) -> None:
+    hand = Hand(workshop, "scd1")
+    workshop.job("silver", f"{RULED}write: {{table: silver.t, {WRITES['scd1']}}}")
+    for number in (1, 2, 3):
+        hand.come((f"k{number}", number, "U"), (f"bad{number}", 10, "U"))
+    aside = workshop.rows("quarantine.silver_t", "record")
+    assert len(aside) == 3
+    for version, batch in ((2, 1), (1, 0)):
+        hand.sql(f"RESTORE TABLE t TO VERSION AS OF {version}")
+        for report in (
+            requeue([hand.work], spark=hand.spark),
+            replay(hand.work, span("2020-01-01T00:00:00Z", "2100-01-01T00:00:00Z"), spark=hand.spark),
+        ):
+            assert isinstance(report.error, CheckpointError), report
+            assert "restored by hand" in report.error.message
+        assert hand.recover().batch == batch
+        hand.come()
+        assert hand.keys == ["k1", "k2", "k3"]
+        assert workshop.rows("quarantine.silver_t", "record") == aside
