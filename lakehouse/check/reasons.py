@@ -57,7 +57,7 @@ def _shown(name: Column, value: Column, secret: Sequence[str]) -> Column:
 def _value(values: Column, name: Column) -> Column:
     """A value by its column's name, whose case may be another one in the source."""
     named = F.map_filter(values, lambda key, _: F.lower(key) == F.lower(name))
-    return F.coalesce(F.element_at(F.map_values(named), 1), F.lit("NULL"))
+    return F.coalesce(F.get(F.map_values(named), F.lit(0)), F.lit("NULL"))
 
 
 def _meanings(contract: Contract) -> Iterator[tuple[str, str, Sequence[str]]]:

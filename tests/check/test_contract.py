@@ -191,7 +191,9 @@ def test_a_row_without_a_key_is_split_off_after_the_transform(spark: SparkSessio
     produced = spark.createDataFrame(
         [("a", 1, 0), (None, 2, 0), ("c", None, 0), (None, None, 0)], "`k.1` string, s int, x int"
     )
-    good, bad = required(produced, {"k.1": col("k.1").isNull(), "s": col("s").isNull()}, ["k.1", "s", "x"])
+    good, bad = required(
+        produced, {"NULL_KEY:k.1": col("k.1").isNull(), "NULL_KEY:s": col("s").isNull()}, ["k.1", "s", "x"]
+    )
     assert [tuple(row) for row in good.collect()] == [("a", 1, 0)]
     assert sorted((row.record, row.code, row.reasons) for row in bad.collect()) == [
         ('{"k.1":"c","s":null,"x":0}', "NULL_KEY", ["NULL_KEY:s"]),

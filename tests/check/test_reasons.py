@@ -34,7 +34,11 @@ ROWS = [
     (["CAST:email"], '{"email":"ann","phone":"555"}', "CAST:email: no int: email = ***"),
     (["CAST:Qty"], "no json: 555", "CAST:Qty: no int"),
     (["RULE:few"], '{"Qty":9}', "RULE:few: not Qty < 5: Qty = '9'"),
-    (["RULE:mail"], '{"Qty":9,"email":1}', "RULE:mail: not email > Qty where day is not null: Qty = '9', email = ***"),
+    (
+        ["RULE:mail"],
+        '{"Qty":9,"email":1}',
+        "RULE:mail: not email > Qty where day is not null: Qty = '9', day = NULL, email = ***",
+    ),
     (["RULE:all"], '{"Qty":9}', "RULE:all: not Qty < 5 and email > 1 and day is null and phone is null"),
     (["UNKNOWN_COLUMN:x"], '{"x":1}', "UNKNOWN_COLUMN:x"),
     (["CAST:Qty"], '{"Qty":"%s"}' % ("9" * 99), f"CAST:Qty: no int: Qty = '{'9' * 60}…'"),

@@ -64,10 +64,10 @@ def test_each_of_them_was_met_and_says_what_failed(seen):
     }.items():
         assert f"{code}: {message}" in err
     for message in (
-        f"jobs/lazy.py:5: transform() of lazy failed: NumberFormatException: {SAID}",
+        f"jobs/lazy.py:4: transform() of lazy failed: NumberFormatException: {SAID}",
         "jobs/raises.py:4: transform() of raises failed: ValueError: no such person: ***",
-        "jobs/worker.py:6: transform() of worker failed: RuntimeError: of ***",
-        f"jobs/sql.sql failed: NumberFormatException: {SAID}",
+        "jobs/worker.py:5: transform() of worker failed: RuntimeError: of ***",
+        f"jobs/sql.sql: the query failed: NumberFormatException: {SAID}",
         "Did you mean one of the following? [`_source`, ***, ***]",
     ):
         assert message in err
@@ -129,7 +129,12 @@ def broken(workshop, how):
 
 @pytest.mark.parametrize(
     ("how", "code"),
-    [("gap", "TABLE_UNREADABLE"), ("protocol", "TABLE_UNSUPPORTED"), ("files", "TABLE_UNREADABLE"), ("columns", "x")],
+    [
+        ("gap", "TABLE_UNREADABLE"),
+        ("protocol", "TABLE_UNSUPPORTED"),
+        ("files", "TABLE_UNREADABLE"),
+        ("columns", "TABLE_UNREADABLE"),
+    ],
 )
 def test_a_table_that_cannot_be_read_has_a_code_and_a_hint(workshop, how, code):
     broken(workshop, how)

@@ -87,7 +87,7 @@ def test_batches_of_a_stream_are_joined_by_sql(workshop):
     assert workshop.rows("silver.orders", "id", "name") == [(1, "Germany"), (2, "Germany")]
     written(workshop, STREAM, "SELECT o.id,\n  c.nmae\nFROM orders o LEFT JOIN countries c USING (country)")
     workshop.put("bronze.orders", "id int, n int, country string", [(3, 1, "DE")])
-    with pytest.raises(TransformError, match=r"jobs/x.sql failed: .*`c`.`nmae`.*line 2") as raised:
+    with pytest.raises(TransformError, match=r"^jobs/x.sql:2:5: the query failed: .*`c`.`nmae`") as raised:
         workshop.run("x")
     assert raised.value.code == "TRANSFORM_FAILED"
 
