@@ -117,8 +117,8 @@ MUTANTS = (
     Mutant(
         "null-safe comparison of values",
         "lakehouse/lake/frame.py",
-        "parts += [F.when(value.isNotNull(), F.lit(name.lower())), value]",
-        "parts += [value]",
+        "hashed += [F.when(value.isNotNull(), F.lit(name.lower())), value]",
+        "hashed += [value]",
         (
             "tests/lake/test_frame.py::test_a_hash_tells_rows_apart_and_not_how_they_are_written",
             *_traps("a_value_that_moves_to_the_next_column_is_a_change"),
@@ -127,8 +127,8 @@ MUTANTS = (
     Mutant(
         "keys that may not be NULL are put aside",
         "lakehouse/check/contract.py",
-        "F.when(is_missing, ",
-        "F.when(is_missing & False, ",
+        "F.when(is_there, F.lit(reason))",
+        "F.when(is_there & F.lit(False), F.lit(reason))",
         (*_runs("a_null_key_made_by_the_transform_is_rejected_and_kept"),),
     ),
     Mutant(
@@ -316,8 +316,8 @@ MUTANTS = (
     Mutant(
         "another type is no NULL",
         f"{WRITE}/evolve.py",
-        "raise TypeChangeError(",
-        "TypeChangeError(",
+        'raise TypeChangeError(f"{target.name}: {told}"',
+        'TypeChangeError(f"{target.name}: {told}"',
         _traps("a_type_that_changes_is_an_error_and_no_NULL"),
     ),
     Mutant(
@@ -386,8 +386,8 @@ MUTANTS = (
     Mutant(
         "undo: what was decided is done by the next run",
         "lakehouse/runtime/runner.py",
-        "    setback.finish(spark, work)\n    batches(journal, done)",
-        "    batches(journal, done)",
+        "    setback.finish(spark, work)\n    if not anew",
+        "    if not anew",
         _recovery("undo.py::test_an_undo_that_was_killed_anywhere_is_finished_by_the_next_run_and_recover_knows_of_it"),
     ),
     Mutant(
