@@ -69,6 +69,8 @@ def test_broken_files_are_named_and_lose_no_row_of_the_good_ones(
     found = read({**bad, **good})
     assert found.files == {
         **dict.fromkeys(bad, "FILE_UNREADABLE"),
+        # the pages are not where the footer says they are
+        "bad pages.parquet": "FILE_INCONSISTENT",
         **dict.fromkeys(("zipped.csv", "latin.csv", "latin header.csv", "utf16.csv"), "FILE_ENCODING"),
         **dict.fromkeys(("binary.csv", "latin.json"), "FILE_ENCODING"),
         **dict.fromkeys(("zero.csv", "zero.parquet"), "FILE_EMPTY"),
