@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING
 from pyspark.errors import PySparkException
 from pyspark.sql import Column
 from pyspark.sql import functions as F
+from pyspark.sql.types import MapType, VariantType
 
 from lakehouse.check.named import CHECKS
 from lakehouse.errors import ConfigError, first_line
 from lakehouse.lake.batch import CODE, SKIP, TOLD
 from lakehouse.lake.frame import col, literal
+from lakehouse.lake.types import parts
 from lakehouse.spec.expression import RowCheck, at_time
 from lakehouse.spec.functions import NAMED
 
@@ -234,9 +236,12 @@ def _faults(typed: DataFrame, asked: Asked, rules: Sequence[Rule]) -> str | None
         together = [asked.together(index, rule, "true")[0] for index, rule in enumerate(of_all)]
         kinds += [*rows.selectExpr(*together).schema.fields] if together else []
         keys = [column for rule in rules for column in getattr(rule.asks, "columns", ())]
-        rows.selectExpr("1 AS __one", *keys).schema  # noqa: B018 -- resolves it now, on Spark Connect too
+        compared = rows.selectExpr("1 AS __one", *keys).schema.fields[1:]
     except PySparkException as error:
         return f"Spark does not understand '{shown}': {first_line(error)}"
+    for text, field in zip(keys, compared, strict=True):
+        if any(isinstance(one, MapType | VariantType) for _, one in parts(field.dataType, text)):
+            return f"'{shown}' compares {text}, a {field.dataType.simpleString()}, which cannot be compared"
     odd = next((one.dataType.simpleString() for one in kinds if one.dataType.simpleString() != "boolean"), None)
     return f"'{shown}' is {odd}, not true or false" if odd else None
 

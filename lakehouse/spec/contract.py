@@ -13,6 +13,7 @@ from lakehouse.spec.column import ColumnOrShort
 from lakehouse.spec.document import nearest
 from lakehouse.spec.event_time import Duration, seconds
 from lakehouse.spec.expression import AggregateCheck, ReferenceCheck, RowCheck, UniqueCheck
+from lakehouse.spec.roles import misfit
 from lakehouse.spec.rule import Percent, Rule
 
 
@@ -101,10 +102,26 @@ class Contract(Spec):
             if name.lower() not in declared:
                 message = f"'{name}' is not declared{nearest(name, [*self.columns])}"
                 raise FieldError(message, *at)
+            if why := misfit(name, declared[name.lower()].type, "compared" if at[0] == "key" else "freshness"):
+                raise FieldError(why, *at)
             if at[0] == "key" and declared[name.lower()].nullable:
                 message = f"'{name}' may be NULL, and a key tells rows from each other: declare it not null"
                 raise FieldError(message, *at)
         return self
+
+    @model_validator(mode="after")
+    def _rules_compare_what_can_be_compared(self) -> Contract:
+        for index, rule in enumerate(self.rules):
+            for text in rule.asks.columns if isinstance(rule.asks, UniqueCheck | ReferenceCheck) else ():
+                name = text.strip("`").replace("``", "`")
+                if why := misfit(name, self.types.get(name.lower(), ""), "compared"):
+                    raise FieldError(why, "rules", index, "check")
+        return self
+
+    @property
+    def types(self) -> dict[str, str]:
+        """The declared types by the names of their columns, in lower case."""
+        return {name.lower(): column.type for name, column in self.columns.items()}
 
     @property
     def personal(self) -> tuple[str, ...]:

@@ -325,7 +325,10 @@ _OTHER_WORDS = {
     **dict.fromkeys(("float64", "double precision"), "double"),
     **dict.fromkeys(("float32", "real"), "float"),
     **dict.fromkeys(("number", "numeric", "dec", "money"), "decimal(p,s)"),
-    **dict.fromkeys(("datetime", "datetime2", "timestamptz", "timestamp_tz", "timestamp with time zone"), "timestamp"),
+    **dict.fromkeys(
+        ("datetime", "datetime2", "timestamptz", "timestamp_ltz", "timestamp_tz", "timestamp with time zone"),
+        "timestamp",
+    ),
     **dict.fromkeys(("bool", "bit"), "boolean"),
     **dict.fromkeys(("bytes", "bytea", "blob", "varbinary"), "binary"),
     **dict.fromkeys(("list", "repeated"), "array<…>"),

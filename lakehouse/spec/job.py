@@ -81,15 +81,6 @@ class Job(Spec):
         return self
 
     @model_validator(mode="after")
-    def _partitions_have_a_text(self) -> Job:
-        declared = {name.lower(): column.type for name, column in getattr(self.write.contract, "columns", {}).items()}
-        for name in self.write.partition_by:
-            if (kind := declared.get(name.lower())) in ("binary", "float", "double"):
-                message = f"'{name}' is a {kind}, and not every one has a text of its own, which a partition is"
-                raise FieldError(message, "write", "partition_by")
-        return self
-
-    @model_validator(mode="after")
     def _the_trigger_fits_the_sources(self) -> Job:
         if self.trigger != "available_now" and not self.is_incremental:
             message = "without an incremental source there is nothing to wait for: leave it out"

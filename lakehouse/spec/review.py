@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from lakehouse.spec.document import nearest, read_document
 from lakehouse.spec.reference import references
+from lakehouse.spec.roles import misfits
 from lakehouse.spec.source import fields_of
 from lakehouse.spec.write import Scd1Write, Scd2Write
 
@@ -56,6 +57,7 @@ def review(
         one.problems.extend(_shared(job, document, [other for other in jobs.values() if other is not job]))
         if not project.code(name) and not project.query(job):
             one.problems.extend(_deletions_written_as_rows(job, document))
+            one.problems.extend(_types_of_the_source(job, document))
         _look_for_tables(one, job, document, sorted({other.write.table for other in jobs.values()}), holds)
     return found
 
@@ -94,6 +96,18 @@ def _deletions_written_as_rows(job: Job, document: Document) -> Iterator[Problem
                 "say apply_as_deletes: _kafka.tombstone in write"
             )
             yield document.problem(("sources", name, "key_column"), message)
+
+
+def _types_of_the_source(job: Job, document: Document) -> Iterator[Problem]:
+    """Columns that are written as they came, and whose types cannot be what the write names them for."""
+    contract = job.stream[1].contract if job.is_incremental and not job.windows else None
+    if contract is None:
+        return
+    renamed = {old.lower(): new.lower() for old, new in job.write.rename.items()}
+    anew = job.write.contract.types if job.write.contract else {}
+    came = {renamed.get(name, name): kind for name, kind in contract.types.items()}
+    for at, why in misfits(job.write, {name: kind for name, kind in came.items() if name not in anew}):
+        yield document.problem(("write", at), why)
 
 
 def _shared(job: Job, document: Document, others: Sequence[Job]) -> Iterator[Problem]:

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from lakehouse.spec.base import ColumnName, ColumnNames, FieldError, Spec, TableName
 from lakehouse.spec.contract import ContractOrFile
 from lakehouse.spec.expression import row_condition
+from lakehouse.spec.roles import misfits
 
 SqlCondition = Annotated[str, StringConstraints(min_length=1, max_length=10_000), AfterValidator(row_condition)]
 """A condition in Spark SQL on the rows that ``transform`` made, printed anew from what was judged."""
@@ -60,19 +61,9 @@ class _Write(Spec):
         return self
 
     @model_validator(mode="after")
-    def _compares_what_can_be_compared(self) -> _Write:
-        declared = {
-            name.lower(): column.type for name, column in (self.contract.columns if self.contract else {}).items()
-        }
-        for field in ("keys", "sequence_by", "identity", "snapshot_by", "partition_by"):
-            value = getattr(self, field, ())
-            for name in (value,) if isinstance(value, str) else value:
-                kind = declared.get(name.lower(), "")
-                nested = field == "partition_by" and kind.startswith(("array<", "struct<"))
-                if "map<" in kind or nested:
-                    why = "Delta does not partition by" if field == "partition_by" else "Spark cannot compare"
-                    message = f"'{name}' is declared as {kind}, which {why}; name another column"
-                    raise FieldError(message, field)
+    def _types_fit_their_roles(self) -> _Write:
+        for field, why in misfits(self, self.contract.types if self.contract else {}):
+            raise FieldError(why, field)
         return self
 
     @model_validator(mode="after")

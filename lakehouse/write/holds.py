@@ -58,7 +58,8 @@ def holds(batch: DataFrame, spec: Write, found: Look | None = None) -> None:
     schema = StructType(fields)
     _names_hold(schema, spec, found)
     for path, kind in parts(schema):
-        if not isinstance(kind, _HELD) or (isinstance(kind, StructType) and not kind.fields):
+        is_empty = isinstance(kind, StructType) and not kind.fields
+        if not isinstance(kind, _HELD) or is_empty or is_collated(kind):
             message = f"{spec.table}: Delta holds no {kind.simpleString()}, and {path} is one"
             raise WriteError(message, hint="cast it, or leave it out, in transform()")
     own = [field for field in found.schema.fields if fills_itself(field)] if found else []
@@ -68,6 +69,11 @@ def holds(batch: DataFrame, spec: Write, found: Look | None = None) -> None:
         _named(whole, spec, field)
     check_order(whole, spec)
     _layout_holds(whole, spec, found)
+
+
+def is_collated(kind: DataType) -> bool:
+    """Whether it is a text that is compared otherwise than by its bytes."""
+    return isinstance(kind, StringType) and not kind.isUTF8BinaryCollation()
 
 
 def check_order(schema: StructType, spec: Write) -> None:

@@ -108,6 +108,11 @@ def test_what_a_row_names_stands_in_the_other_table(spark: SparkSession, batch: 
     assert ids(checked.accepted) == [1, 2, 4]
     with pytest.raises(ConfigError, match="'s' and s.t.number are string and bigint, which cannot be compared"):
         check(batch, rules({"check": "exists_in(s, s.t.number)"}), beside=beside)
+    for kind in ("map<string,int>", "array<map<string,int>>", "variant", "struct<v:variant>"):
+        made = Arrived(batch.rows.withColumn("m", F.lit(None).cast(kind)))
+        for asked in ("unique(s, m)", "exists_in(m, s.t.code)"):
+            with pytest.raises(ConfigError, match=rf"rule 'r0': .* compares m, a {kind}, which cannot be compared"):
+                check(made, rules({"check": asked}, columns={}), beside=beside)
     with pytest.raises(ConfigError, match=r"rule 'r0'.*nosuch"):
         check(batch, rules({"check": "exists_in(s, s.t.nosuch)"}), beside=beside)
 

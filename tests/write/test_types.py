@@ -163,8 +163,48 @@ def test_what_cannot_be_compared_is_refused_before_the_write(kind: DataType) -> 
     check_order(schema, AppendWrite(table="silver.t", mode="append", identity="source"))
 
 
+COMPARED = {**ORDERED, **NESTED}
+GREATER = ("boolean", "tinyint", "float", "double", "decimal", "binary", "list")
+"""Types of which the first value comes after the other one; of the others the other one does."""
+UNPARTITIONED = ("float", "double", "binary", "list", "struct")
+
+
+@pytest.mark.parametrize("mode", ["scd1", "scd2"])
+def test_a_value_of_any_type_is_a_key_and_a_partition_and_comes_in_its_order(lake: LocalLake, mode: str) -> None:
+    names = list(COMPARED)
+
+    def rows(which: int) -> DataFrame:
+        # row n differs from the others in the column n of the key alone, its events from each other in that of the sequence
+        def row(number: int) -> str:
+            fields = [f"'n', {number}, 'v', {which}"]
+            for index, (name, values) in enumerate(COMPARED.items()):
+                mine, at = values[index == number], values[which if index == number else FIRST]
+                fields.append(f"'k_{name}', {mine}, 's_{name}', {at}")
+            return f"named_struct({', '.join(fields)})"
+
+        return lake.spark.sql(f"SELECT inline(array({', '.join(map(row, range(len(names))))}))")
+
+    spec = MODES[mode].model_copy(
+        update={
+            "keys": tuple(f"k_{name}" for name in names),
+            "sequence_by": tuple(f"s_{name}" for name in names),
+            "partition_by": tuple(f"k_{name}" for name in names if name not in UNPARTITIONED),
+        }
+    )
+    assert put(lake, spec, rows(OTHER), 0).inserted == len(names)
+    put(lake, spec, rows(FIRST), 1)
+    found = lake.frame("silver.t")
+    last = (found if mode == "scd1" else found.where("is_current")).select("n", "v").collect()
+    assert len(last) == len(names)
+    assert {names[row.n] for row in last if row.v == FIRST} == set(GREATER)
+    # as they are read back they are the values that came
+    came = rows(OTHER).unionAll(rows(FIRST))
+    assert found.select(came.columns).exceptAll(came).count() == 0
+
+
 def test_what_delta_does_not_hold_is_refused_before_the_write(lake: LocalLake) -> None:
-    for kind in ("interval '1' year", "interval '1' day", "make_interval(1)", "time'12:00:00'"):
+    collated = "'a' COLLATE UTF8_LCASE"
+    for kind in ("interval '1' year", "interval '1' day", "make_interval(1)", "time'12:00:00'", collated):
         for value in (kind, f"array({kind})", f"named_struct('a', {kind})"):
             with pytest.raises(WriteError, match="Delta holds no"):
                 put(lake, MODES["scd1"], rows_of(lake.spark, (1, 1, FIRST), types={"v": (value,)}), 0)
