@@ -44,7 +44,7 @@ from lakehouse.read.feed import Behind, Due, Taken
 from lakehouse.read.folders import is_below, ready
 from lakehouse.read.header import CODE as HEADER
 from lakehouse.read.header import lacking
-from lakehouse.read.links import Links
+from lakehouse.read.links import NAME, Links, names_charset
 from lakehouse.read.plain import TEXTS, Scratch, pieces
 from lakehouse.read.scan import BLOCK, ENCODING, ORDINAL, URI, Unreadable, glob_escaped, is_the_files_fault, wrong_byte
 
@@ -246,12 +246,15 @@ class FilesFeed:
         return Links(self.folder, self.source.pattern, self.places)
 
     def _not_followed(self, spark: SparkSession, number: int, checkpoint: Checkpoint) -> list[BadFile]:
-        """The links that are never followed, and were found by no batch before this one: Spark does not see them."""
+        """The links and names that Spark does not see, and that were found by no batch before this one."""
         noted = checkpoint.grown(spark)
         # below any time that a file may have
         mine = -2 - number
         found = {}
-        for bad in self._links.never_followed():
+        for bad in self._links.never_followed(charset=names_charset(spark)):
+            if bad.code == NAME:
+                found[bad.file] = bad
+                continue
             # one that is gone by now, or no link any more, is what the next batch finds
             with suppress(OSError):
                 found[f"{bad.file} -> {os.readlink(bad.file)}"] = bad  # noqa: PTH115

@@ -9,6 +9,8 @@ from functools import cache
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
+from pyspark.errors import PySparkException
+
 from lakehouse.errors import FileLinkError
 from lakehouse.lake.batch import BadFile
 from lakehouse.lake.storage import local
@@ -16,6 +18,8 @@ from lakehouse.read.scan import glob_escaped
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
+
+    from pyspark.sql import SparkSession
 
     from lakehouse.lake.storage import FileEntry
     from lakehouse.spec.places import Places
@@ -25,6 +29,9 @@ LINK = "FILE_LINK"
 
 BROKEN = "FILE_LINK_BROKEN"
 """The code of a link that leads nowhere, or to itself."""
+
+NAME = "FILE_NAME_ENCODING"
+"""The code of a file, or of a folder, whose name Java cannot read: Spark leaves it out without a word."""
 
 _MOST_LINKS = 100
 """Links to folders that a pattern leaves out: each makes it longer by the length of its name."""
@@ -77,12 +84,18 @@ class Links:
             return None
         return BadFile(str(path), LINK, "a link leads to what is read already")
 
-    def never_followed(self) -> Iterator[BadFile]:
-        """The links that Spark does not see, or must not: to folders, to nothing, to themselves."""
+    def never_followed(self, *, charset: str = "utf-8") -> Iterator[BadFile]:
+        """What Spark does not see, or must not: links to folders, to nothing, to themselves; names that are no text.
+
+        ``charset`` is that of the names that Java reads.
+        """
         if local(self.folder) is None:
             return
-        for path in _links(Path(self.folder)):
-            if path.is_dir():
+        for path in _links(Path(self.folder), charset):
+            if not _is_text(path.name, charset):
+                name = os.fsencode(path).decode("utf-8", "backslashreplace")
+                yield BadFile(name, NAME, f"its name is not {charset.upper()}, and Java sees no file of such a name")
+            elif path.is_dir():
                 yield BadFile(str(path), LINK, "a link to a folder: none is followed, as it may lead anywhere")
             elif not path.exists() and PurePath(path.name).match(self.pattern):
                 yield BadFile(str(path), BROKEN, "a link that leads nowhere, or to itself")
@@ -113,16 +126,35 @@ def _is_hidden(below: PurePath) -> bool:
     return any(part.startswith(("_", ".")) for part in below.parts)
 
 
-def _links(folder: Path) -> Iterator[Path]:
-    """The links below a folder that are not hidden, and in no hidden folder."""
+def names_charset(spark: SparkSession) -> str:
+    """The charset of the names of files that Spark sees: that of the locale in which its Java was started."""
+    try:
+        java = spark._jvm
+    except (AttributeError, PySparkException):
+        # a session of Connect is on a machine of somebody else's
+        return "utf-8"
+    found = str(java.java.lang.System.getProperty("sun.jnu.encoding")) if java else "utf-8"
+    return found.lower() if found.lower() in ("utf-8", "iso-8859-1", "iso-8859-15", "windows-1252") else "ascii"
+
+
+def _is_text(name: str, charset: str) -> bool:
+    try:
+        os.fsencode(name).decode(charset)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _links(folder: Path, charset: str = "") -> Iterator[Path]:
+    """The links below a folder that are not hidden, and in no hidden folder; and what has a name of another charset."""
     with os.scandir(folder) as found:
         for entry in sorted(found, key=lambda entry: entry.name):
             if entry.name.startswith(("_", ".")):
                 continue
-            if entry.is_symlink():
+            if entry.is_symlink() or (charset and not _is_text(entry.name, charset)):
                 yield Path(entry.path)
             elif entry.is_dir():
-                yield from _links(Path(entry.path))
+                yield from _links(Path(entry.path), charset)
 
 
 def _without(folder: PurePath, closed: Sequence[Path], root: Path) -> Iterator[str]:

@@ -73,6 +73,23 @@ class Scratch:
         """Of a folder that is empty."""
         self._spark, self._folder, self._made = spark, folder, 0
 
+    @property
+    def _is_seen(self) -> bool:
+        return str(self._spark.conf.get("spark.master", "")).startswith("local")
+
+    def under_another_name(self, path: str) -> str:
+        """The path, or that of a link where Hadoop cannot open a file of that name on a disk, for the colon in it.
+
+        It looks for a checksum in a file named alike, and takes what is before the colon for the scheme of a URI.
+        """
+        place = local(path)
+        if place is None or ":" not in place.name or not self._is_seen:
+            return path
+        self._made += 1
+        link = self._folder / f"{self._made}_{place.name.replace(':', '_')[-100:]}"
+        link.symlink_to(place)
+        return str(link)
+
     def write(self, data: Iterable[bytes], ending: str) -> str:
         """A new file of these bytes.
 
@@ -80,7 +97,7 @@ class Scratch:
             FileUnreadableError: Spark runs on other machines, which do not see what is written here.
             StorageError: there is no room for it.
         """
-        if not str(self._spark.conf.get("spark.master", "")).startswith("local"):
+        if not self._is_seen:
             message = "a file would have to be unpacked or written as UTF-8 first, where Spark's other machines see it"
             raise FileUnreadableError(message, hint="deliver it as UTF-8, plain or as .gz, .bz2 or .zst")
         self._made += 1
@@ -125,7 +142,7 @@ def _members(file: FileEntry, scratch: Scratch, limits: FileLimits) -> Iterator[
         _only_here(file.path)
         yield from _unzipped(file.path, scratch, limits)
     else:
-        yield file.path, file.path, None
+        yield scratch.under_another_name(file.path), file.path, None
 
 
 def _unzipped(path: str, scratch: Scratch, limits: FileLimits) -> Iterator[tuple[str, str, Unreadable | None]]:

@@ -104,6 +104,8 @@ _FAULTS = re.compile(
     r"FAILED_READ_FILE|CANNOT_READ_FILE_FOOTER|UNABLE_TO_INFER_SCHEMA|CANNOT_MERGE_SCHEMAS|MALFORMED_CSV_RECORD"
     # of the schema that a file holds
     r"|COLUMN_ALREADY_EXISTS|AMBIGUOUS_REFERENCE|PARQUET_TYPE_|UNSUPPORTED_TIME_TYPE|Could not read file: "
+    # of the name of a file, which Hadoop takes for a URI where it has a colon
+    r"|URISyntaxException"
     r"|\bIncompatibleSchemaException|: org\.apache\.avro\.|: java\.io\.IOException: .+ was written by a future ORC"
     r"|Caused by: (shaded\.parquet\.)?org\.apache\.(orc|avro|parquet|thrift)\."
 )

@@ -41,6 +41,10 @@ elif [[ -r $JAVA_HOME/release && ! $(<"$JAVA_HOME/release") =~ JAVA_VERSION=\\"(
 fi
 PYSPARK_PYTHON=${{PYSPARK_PYTHON:-{python}}}
 PYSPARK_DRIVER_PYTHON=${{PYSPARK_DRIVER_PYTHON:-$PYSPARK_PYTHON}}
+# Java sees no file whose name is not of the locale's charset: without a locale (cron, a service) none with an umlaut.
+if [[ $(locale charmap 2>/dev/null) != UTF-8 ]]; then
+  LC_ALL=C.UTF-8
+fi
 # Jobs run on this machine unless told otherwise: its name need not resolve, and nothing listens outside.
 SPARK_LOCAL_IP=${{SPARK_LOCAL_IP:-127.0.0.1}}
 """

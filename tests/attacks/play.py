@@ -12,7 +12,7 @@ from pyspark.sql import SparkSession
 from lakehouse.lake.storage import list_files
 from lakehouse.read.files import read_files
 from lakehouse.spec.files import FilesSource
-from tests.attacks import configs, files_binary, files_text, sql
+from tests.attacks import configs, files_binary, files_text, names, sql
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -89,6 +89,7 @@ def play_configs(spark: SparkSession, folder: Path, seed: int) -> list[str]:  # 
 ATTACKS: dict[str, Callable[[SparkSession, Path, int], list[str]]] = {
     "configurations, names and paths": play_configs,
     "SQL": play_sql,
+    "names of files and columns": names.play,
     "text files": play_text_files,
     "damaged binary files": play_damaged_files,
     "binary files that contradict themselves": play_bombs,

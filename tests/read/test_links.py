@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +13,7 @@ from lakehouse.errors import ConfigError, FileLinkError
 from lakehouse.lake.batch import BadFile
 from lakehouse.read.files import FilesFeed
 from lakehouse.read.folders import ready
-from lakehouse.read.links import Links
+from lakehouse.read.links import Links, names_charset
 from lakehouse.runtime.workplace import prepare
 from lakehouse.spec.places import Places
 
@@ -99,6 +100,18 @@ def test_a_loop_of_folders_does_not_end_the_look_for_markers(tmp_path) -> None:
     assert ready(str(tmp_path), "_SUCCESS") == [f"{tmp_path}/a/b"]
     never = {bad.file.removeprefix(f"{tmp_path}/"): bad.code for bad in Links(str(tmp_path), "*").never_followed()}
     assert never == {"a/b/up": "FILE_LINK", "a/self": "FILE_LINK_BROKEN", "c": "FILE_LINK"}
+
+
+def test_a_name_that_java_cannot_read_is_an_entry(spark, tmp_path) -> None:
+    (tmp_path / os.fsdecode(b"\xff")).mkdir()
+    for name in (b"a\xff.csv", b"plain.csv", "\u00e9.csv".encode(), b"\xff/in.csv", b"_\xff.csv"):
+        (tmp_path / os.fsdecode(name)).write_text("id\n")
+    links = Links(str(tmp_path), "*")
+    assert names_charset(spark) == "utf-8"
+    assert [bad.file.rpartition("/")[2] for bad in links.never_followed()] == ["a\\xff.csv", "\\xff"]
+    # in the locale C it sees no other names than those in ASCII
+    found = {bad.file.rpartition("/")[2]: bad.code for bad in links.never_followed(charset="ascii")}
+    assert found == dict.fromkeys(("a\\xff.csv", "\\xff", "\u00e9.csv"), "FILE_NAME_ENCODING")
 
 
 def test_spark_is_given_all_names_but_those_of_links_to_folders(spark, tmp_path) -> None:
@@ -230,7 +243,7 @@ def test_a_root_around_the_project_opens_neither_its_code_nor_its_lake_to_links(
 def test_a_link_that_is_gone_before_it_is_noted_is_no_error(tmp_path) -> None:
     (tmp_path / "there").symlink_to("nowhere")
     bad = [BadFile(str(tmp_path / name), "FILE_LINK", "") for name in ("gone", "there")]
-    feed: Any = SimpleNamespace(_links=SimpleNamespace(never_followed=lambda: bad))
+    feed: Any = SimpleNamespace(_links=SimpleNamespace(never_followed=lambda **_: bad))
     noted: dict[str, int] = {}
     checkpoint: Any = SimpleNamespace(
         grown=lambda _: {}, files=lambda _: {}, has_grown=lambda _, names: noted.update(names)

@@ -145,6 +145,17 @@ def test_spark_runs_the_environments_java_and_python_unless_told_otherwise(tmp_p
     ]
 
 
+@pytest.mark.parametrize(
+    "locale", [{}, {"LC_ALL": "C"}, {"LANG": "xx_XX.UTF-8"}, {"LC_ALL": "C.UTF-8"}, {"LANG": "C.UTF-8"}]
+)
+def test_java_is_started_in_a_locale_in_which_it_sees_files_of_any_name(tmp_path, locale):
+    files = generated(tmp_path)
+    files.write()
+    command = ["bash", "-euc", 'set -a; . "$1"; locale charmap', "bash", files.folder / "spark-env.sh"]
+    done = subprocess.run(command, env={"PATH": os.defpath, **locale}, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("UTF-8\n", "")
+
+
 @pytest.mark.parametrize("version", ["11.0.2", "1.8.0_392", "25", "170.1"])
 def test_a_java_home_that_spark_cannot_run_on_is_passed_over_at_every_start(tmp_path, version):
     files = generated(tmp_path)

@@ -163,7 +163,8 @@ def test_what_cannot_be_compared_is_refused_before_the_write(kind: DataType) -> 
     check_order(schema, AppendWrite(table="silver.t", mode="append", identity="source"))
 
 
-COMPARED = {**ORDERED, **NESTED}
+LIKE_OTHERS = ("smallint", "int", "fraction", "char", "varchar")
+COMPARED = {name: values for name, values in {**ORDERED, **NESTED}.items() if name not in LIKE_OTHERS}
 GREATER = ("boolean", "tinyint", "float", "double", "decimal", "binary", "list")
 """Types of which the first value comes after the other one; of the others the other one does."""
 UNPARTITIONED = ("float", "double", "binary", "list", "struct")
@@ -188,7 +189,7 @@ def test_a_value_of_any_type_is_a_key_and_a_partition_and_comes_in_its_order(lak
         update={
             "keys": tuple(f"k_{name}" for name in names),
             "sequence_by": tuple(f"s_{name}" for name in names),
-            "partition_by": tuple(f"k_{name}" for name in names if name not in UNPARTITIONED),
+            "partition_by": tuple(f"k_{name}" for name in names if mode == "scd1" and name not in UNPARTITIONED),
         }
     )
     assert put(lake, spec, rows(OTHER), 0).inserted == len(names)
