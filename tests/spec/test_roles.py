@@ -89,7 +89,7 @@ def test_a_type_of_the_source_counts_where_nothing_stands_between(folder):
 
     assert [one.split(", and ")[0] for one in said()] == [
         "conf/x.yaml:5:44: write.keys: 'K' is declared as map<int,int>, which Spark cannot compare; name another column",
-        "conf/x.yaml:5:86: write.partition_by: 'f' is a double",
+        "conf/x.yaml:5:83: write.partition_by: 'f' is a double",
     ]
     folder.write("jobs/x.sql", "SELECT id, f, n FROM a")
     assert said() == []
