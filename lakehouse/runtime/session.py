@@ -65,7 +65,10 @@ def start(name: str, settings: Mapping[str, str]) -> SparkSession:
 
 
 def _leave_the_locale(spark: SparkSession) -> None:
-    """Let no language of the machine decide what upper and lower case are: in Turkish İ is the capital of i."""
+    """Let no language of the machine decide what upper and lower case are: in Turkish İ is the capital of i.
+
+    It is not put back: jobs of other threads may run in the same Java.
+    """
     try:
         java = spark._jvm
     except (AttributeError, PySparkException):
@@ -86,6 +89,7 @@ def settled(spark: SparkSession, settings: Mapping[str, str]) -> Iterator[SparkS
     """The session with what a job's meaning depends on, and with the environment's settings; as it was, afterwards."""
     # a session of a notebook was not started here
     quiet()
+    _leave_the_locale(spark)
     own = {key: value for key, value in settings.items() if key not in FIXED and spark.conf.isModifiable(key)}
     # one question instead of one for each: a session is often on another machine
     chosen = spark.conf.getAll
