@@ -17,6 +17,7 @@ from lakehouse.lake.frame import as_json, col, materialise, quoted, together
 from lakehouse.lake.storage import local, plain_path
 from lakehouse.read.csv_breaks import LINE_BREAK, ODD, OWN, UNCLOSED, drop_returns, find_swallowed, look_for_signs
 from lakehouse.read.header import check_header
+from lakehouse.read.layout.layout import check_columns
 from lakehouse.read.packed import BROKEN, opened
 from lakehouse.read.scan import (
     BLOCK,
@@ -44,8 +45,6 @@ if TYPE_CHECKING:
 
 _LONGEST_HEADER = 4 * 1024 * 1024
 
-
-_MOST_COLUMNS = 10_000
 _UNIT = "\x1f"
 _NOBODYS = "\ue0fe"
 """Of Unicode's private area, so that no feed has it."""
@@ -88,6 +87,7 @@ def headers(
         try:
             head = first_lines.get(path, "") if path in far else _head(path, source.csv)
             header = _header(head, source.csv, () if source.csv.header else source.headerless)
+            check_columns(len(header.names), source.limits)
             if source.csv.header:
                 check_header(header.names, source)
             by_header.setdefault(header, []).append(path)
@@ -179,8 +179,8 @@ def _lines(text: str, separator: str | None) -> Iterator[str]:
 
 
 def _usable(names: Sequence[str]) -> None:
-    if not names or len(names) > _MOST_COLUMNS:
-        message = f"{len(names):,} columns" if names else "there are only blank lines"
+    if not names:
+        message = "there are only blank lines"
         raise ValueError(message)
     lowered = Counter(name.lower() for name in names)
     if twice := [name for name, times in lowered.items() if times > 1]:

@@ -46,7 +46,17 @@ from lakehouse.read.header import CODE as HEADER
 from lakehouse.read.header import lacking
 from lakehouse.read.links import NAME, Links, names_charset
 from lakehouse.read.plain import TEXTS, Scratch, pieces
-from lakehouse.read.scan import BLOCK, ENCODING, ORDINAL, URI, Unreadable, glob_escaped, is_the_files_fault, wrong_byte
+from lakehouse.read.scan import (
+    BLOCK,
+    ENCODING,
+    ORDINAL,
+    URI,
+    Unreadable,
+    code_of,
+    glob_escaped,
+    is_the_files_fault,
+    wrong_byte,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -296,7 +306,7 @@ def columns_of_files(spark: SparkSession, files: Sequence[FileEntry], source: Fi
     """The columns that the files would bring and their types: from headers, footers and the first lines of JSON."""
     columns: dict[str, str] = {}
     with TemporaryDirectory(prefix="lakehouse-") as folder:
-        found, _ = pieces(files, source, Scratch(spark, Path(folder)))
+        found, _ = pieces(files, source, Scratch(spark, Path(folder), source.limits))
         for form, same in groupby(sorted(found), key=lambda piece: piece.format):
             columns = {**_FORMATS[form].columns(spark, [piece.path for piece in same], source), **columns}
     return columns
@@ -334,7 +344,7 @@ def read_files(
     """
     wanted, refused = to_read(spark, sorted(files), source, held)
     with TemporaryDirectory(prefix="lakehouse-") as folder:
-        found, lost = pieces(wanted, source, Scratch(spark, Path(folder)))
+        found, lost = pieces(wanted, source, Scratch(spark, Path(folder), source.limits))
         read = _Read(bad=(*refused, *lost))
         names = {piece.path: piece.file for piece in found}
         for form, same in groupby(sorted(found), key=lambda piece: piece.format):
@@ -374,8 +384,7 @@ def _readable(paths: Sequence[str], scan: Scan, find_wrong: Callable[[DataFrame]
             raise
         if len(paths) == 1:
             check_access(paths[0])
-            code = error.code if isinstance(error, Unreadable) else "FILE_UNREADABLE"
-            return _Read(bad=(BadFile(paths[0], code, innermost(str(error))),))
+            return _Read(bad=(BadFile(paths[0], code_of(error), innermost(str(error))),))
         named = error.file if isinstance(error, Unreadable) and error.file else _named(str(error), paths)
         rest = [path for path in paths if path != named]
         parts = [part for part in ([named] if named else [], rest[: len(rest) // 2], rest[len(rest) // 2 :]) if part]

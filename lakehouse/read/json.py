@@ -8,7 +8,19 @@ from pyspark.sql import functions as F
 
 from lakehouse.lake.batch import BYTES, CODE, MESSAGE, RAW, SOURCE, TEXT
 from lakehouse.lake.frame import materialise, quoted
-from lakehouse.read.scan import BLOCK, ORDINAL, URI, decode, glob_escaped, is_the_files_fault, message_of, place
+from lakehouse.lake.storage import plain_path
+from lakehouse.read.layout.layout import check_columns
+from lakehouse.read.scan import (
+    BLOCK,
+    ORDINAL,
+    URI,
+    Unreadable,
+    decode,
+    glob_escaped,
+    is_the_files_fault,
+    message_of,
+    place,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +29,7 @@ if TYPE_CHECKING:
 
     from lakehouse.read.scan import Groups
     from lakehouse.spec.files import FilesSource
+    from lakehouse.spec.limits import FileLimits
 
 _MARK = "\ue0ff#"
 """Goes before a number while it passes through the parser; of Unicode's private area, so that no feed has it."""
@@ -39,28 +52,30 @@ _PARSING = {"allowUnquotedControlChars": "true", "columnNameOfCorruptRecord": _C
 """As lenient as the functions that look for names; else a tab in a string would make every value of its line NULL."""
 
 _MESSAGES = {
-    "MALFORMED_JSON": "the line is not one JSON object, or too much: 1,000 levels, a text of 20,000,000 characters",
+    "MALFORMED_JSON": "the line is not one JSON object",
     "LONE_SURROGATE": "the line escapes one half of a character",
     "DUPLICATE_JSON_KEY": "a name stands twice in the object, or twice but for case",
     "RESERVED_NAME": "a name is empty, or reserved",
 }
 
 
+_TOO_MUCH = "the line is more than is read: 1,000 levels, a number of 1,000 digits, a text of 20,000,000 characters"
+
+
 def groups(spark: SparkSession, paths: Sequence[str], source: FilesSource) -> Groups:
     """All files together: their fields are found per line."""
-    del source
 
     def scan(some: Sequence[str]) -> DataFrame:
         lines = spark.read.text([glob_escaped(path) for path in some]).where(F.col("value").rlike(r"\S"))
         # what is no text is NULL to the parser, and comes through by what stands beside it
         lines = decode(lines.select(F.col("value").alias(TEXT), *place()), TEXT)
         lines = materialise(lines.withColumn(TEXT, F.regexp_replace(TEXT, "^\ufeff", "")))
-        return materialise(_parsed(lines))
+        return materialise(_parsed(lines, source.limits))
 
     return [(paths, scan)], []
 
 
-def _parsed(lines: DataFrame) -> DataFrame:
+def _parsed(lines: DataFrame, limits: FileLimits) -> DataFrame:
     keys = F.json_object_keys(TEXT)
     lowered = F.transform(keys, F.lower)
     code = (
@@ -72,11 +87,14 @@ def _parsed(lines: DataFrame) -> DataFrame:
     )
     checked = lines.withColumn(CODE, code)
     found = checked.where(F.col(CODE).isNull()).select(F.explode(keys).alias("key")).distinct().collect()
+    if len(found) > limits.columns:
+        _check_names(checked.select(URI, F.explode(keys).alias("key")), limits)
     spellings: dict[str, list[str]] = {}
     for name in sorted(row.key for row in found):
         spellings.setdefault(name.lower(), []).append(name)
     raw = F.when(F.col(CODE).isNotNull(), F.coalesce(RAW, TEXT)).alias(RAW)
-    message = F.coalesce(MESSAGE, message_of(F.col(CODE), _MESSAGES)).alias(MESSAGE)
+    too_much = F.when((F.col(CODE) == "MALFORMED_JSON") & _may_be_too_much(), _TOO_MUCH)
+    message = F.coalesce(MESSAGE, too_much, message_of(F.col(CODE), _MESSAGES)).alias(MESSAGE)
     kept = [raw, F.col(CODE), message, *map(F.col, (TEXT, BYTES, URI, BLOCK, ORDINAL))]
     # names that differ by case cannot be fields of one struct, so the second spelling of each has a struct of its own
     values: dict[str, list[str]] = {}
@@ -100,6 +118,20 @@ def _parsed(lines: DataFrame) -> DataFrame:
     return parsed.select(*columns, *kept)
 
 
+def _check_names(keys: DataFrame, limits: FileLimits) -> None:
+    """Look for a file with more names than a file may have.
+
+    Raises:
+        Unreadable: there is one.
+    """
+    counts = keys.groupBy(URI).agg(F.count_distinct("key").alias("names")).orderBy(F.desc("names"))
+    for row in counts.limit(1).collect():
+        try:
+            check_columns(row["names"], limits)
+        except Unreadable as error:
+            raise Unreadable(str(error), error.code, file=plain_path(row[URI], encoded=True)) from None
+
+
 def _is_one_object() -> Column:
     """Whether the line is one JSON object and nothing else, with strings in double quotes.
 
@@ -111,6 +143,12 @@ def _is_one_object() -> Column:
     is_object = F.json_object_keys(TEXT).isNotNull()
     strict = ~F.col(TEXT).contains("'") | F.col(TEXT).rlike(_NO_SINGLE_QUOTE)
     return F.coalesce(alone & followed & is_object & strict, F.lit(False))
+
+
+def _may_be_too_much() -> Column:
+    """Whether a line has so much of something that Spark's parser may have given it up for that alone."""
+    opened = F.length(F.regexp_replace(TEXT, r"[^\[{]", ""))
+    return (F.length(TEXT) > 20_000_000) | (opened >= 1_000) | F.col(TEXT).rlike(r"\d{1000}")
 
 
 def _has_half_a_character() -> Column:

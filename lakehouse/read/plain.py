@@ -24,7 +24,7 @@ from lakehouse.read import excel, xml
 from lakehouse.read.json_values import values
 from lakehouse.read.layout.archive import check_archive
 from lakehouse.read.layout.layout import exceed
-from lakehouse.read.packed import BROKEN, bounded, chunks, encoding_of, measure, packing, size_of, texts
+from lakehouse.read.packed import BROKEN, DEFAULTS, bounded, chunks, encoding_of, measure, packing, size_of, texts
 from lakehouse.read.scan import Unreadable
 
 if TYPE_CHECKING:
@@ -69,9 +69,10 @@ class Piece:
 class Scratch:
     """A folder for files that are written to be read once; there only where Spark can see it."""
 
-    def __init__(self, spark: SparkSession, folder: Path) -> None:
+    def __init__(self, spark: SparkSession, folder: Path, limits: FileLimits = DEFAULTS) -> None:
         """Of a folder that is empty."""
         self._spark, self._folder, self._made = spark, folder, 0
+        self._ratio, self._spare = limits.ratio, limits.batch_bytes
 
     @property
     def _is_seen(self) -> bool:
@@ -90,12 +91,15 @@ class Scratch:
         link.symlink_to(place)
         return str(link)
 
-    def write(self, data: Iterable[bytes], ending: str) -> str:
-        """A new file of these bytes.
+    def write(self, data: Iterable[bytes], ending: str, size: int) -> str:
+        """A new file of these bytes, that come of a file of so many.
+
+        What goes beyond the ratio that any file may have is taken from what all files of a batch may have together.
 
         Raises:
             FileUnreadableError: Spark runs on other machines, which do not see what is written here.
             StorageError: there is no room for it.
+            Unreadable: it is one of many files that each unpack to more than their size explains.
         """
         if not self._is_seen:
             message = "a file would have to be unpacked or written as UTF-8 first, where Spark's other machines see it"
@@ -104,13 +108,25 @@ class Scratch:
         path = self._folder / f"{self._made}{ending}"
         try:
             with path.open("wb") as file:
-                for chunk in data:
+                for chunk in self._counted(data, self._ratio * size):
                     file.write(chunk)
+        except Unreadable:
+            path.unlink(missing_ok=True)
+            raise
         except OSError as error:
             # of the disk: what reading raises is told as Unreadable
             message = f"{path} cannot be written: {error}"
             raise known(error) or StorageError(message) from error
         return str(path)
+
+    def _counted(self, data: Iterable[bytes], explained: int) -> Iterator[bytes]:
+        for chunk in data:
+            explained -= len(chunk)
+            if explained < 0:
+                self._spare, explained = self._spare + explained, 0
+                if self._spare < 0:
+                    exceed("batch_bytes", "it unpacks to more than its size explains, and so do others of its batch")
+            yield chunk
 
 
 def pieces(files: Sequence[FileEntry], source: FilesSource, scratch: Scratch) -> tuple[list[Piece], list[BadFile]]:
@@ -194,7 +210,8 @@ def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str, scratc
     if member.file_size == 0:
         message = "the file has no byte"
         raise Unreadable(message, "FILE_EMPTY")
-    return scratch.write(_content(archive, member, limits), _ending(_unpacked(name)) + packing(name))
+    ending = _ending(_unpacked(name)) + packing(name)
+    return scratch.write(_content(archive, member, limits), ending, member.compress_size)
 
 
 def _usable(members: Sequence[zipfile.ZipInfo], most: int) -> None:
@@ -242,14 +259,15 @@ def _piece(path: str, name: str, source: FilesSource, scratch: Scratch) -> Piece
         message = "it is XML, and the source does not say which elements are its records: xml: {row_tag: …}"
         raise Unreadable(message, "FILE_FORMAT")
     if form == "excel":
-        return Piece("json", scratch.write(_workbook(_only_here(path), source), ".json"), name)
+        return Piece("json", scratch.write(_workbook(_only_here(path), source), ".json", size_of(path)), name)
     if form == "xml" and source.xml:
         encoding = encoding_of(_only_here(path), source.encoding, is_xml=True)
         lines = (f"{line}\n".encode() for line in xml.objects(path, encoding, source.xml, source.limits))
-        return Piece("json", scratch.write(lines, ".json"), name)
+        return Piece("json", scratch.write(lines, ".json", size_of(path)), name)
     if form not in TEXTS:
         if packing(path):
-            path = scratch.write(chunks(_only_here(path), source.limits), _ending(_unpacked(path)))
+            unpacked = chunks(_only_here(path), source.limits)
+            path = scratch.write(unpacked, _ending(_unpacked(path)), size_of(path))
         return Piece(form, path, name)
     return Piece(form, _in_utf8(path, form, source, scratch), name)
 
@@ -274,8 +292,8 @@ def _in_utf8(path: str, form: FileFormat, source: FilesSource, scratch: Scratch)
     text = _without_lines(text, skipped, source.csv.line_separator) if skipped else text
     plain = path
     if not is_utf8 or skipped or packing(path):
-        plain = scratch.write((part.encode("utf-8", errors) for part in text), f".{form}")
-    return scratch.write(_lines(plain), ".json") if is_cut else plain
+        plain = scratch.write((part.encode("utf-8", errors) for part in text), f".{form}", size_of(path))
+    return scratch.write(_lines(plain), ".json", size_of(plain)) if is_cut else plain
 
 
 def _only_here(path: str) -> str:

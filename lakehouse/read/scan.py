@@ -116,6 +116,17 @@ def is_the_files_fault(error: Exception) -> bool:
     return isinstance(error, Unreadable) or bool(_FAULTS.search(str(error)))
 
 
+_BEYOND = re.compile(r"\bSystemLimitException\b|UnsupportedOperationException: Cannot read \w+ (longer|larger) than")
+"""What Avro says of a length beyond what it may have, or beyond what Java can hold."""
+
+
+def code_of(error: Exception) -> str:
+    """The code of a file for whose content a scan failed."""
+    if isinstance(error, Unreadable):
+        return error.code
+    return "FILE_LIMIT" if _BEYOND.search(str(error)) else "FILE_UNREADABLE"
+
+
 def usable(names: Sequence[str]) -> None:
     """Whether a file's columns have names that can be used.
 

@@ -12,6 +12,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
 from lakehouse.errors import ConfigError, SetupError
+from lakehouse.runtime.defaults import AVRO_LIMITS
 from lakehouse.runtime.doctor import examine
 from lakehouse.spec.settings import FIXED, UNSET
 
@@ -60,14 +61,15 @@ def start(name: str, settings: Mapping[str, str]) -> SparkSession:
         raise
     # what is asked of it outside of a job, too, holds names that other people gave
     spark.conf.set("spark.sql.variable.substitute", "false")
-    _leave_the_locale(spark)
+    _prepare_java(spark)
     return spark
 
 
-def _leave_the_locale(spark: SparkSession) -> None:
+def _prepare_java(spark: SparkSession) -> None:
     """Let no language of the machine decide what upper and lower case are: in Turkish İ is the capital of i.
 
-    It is not put back: jobs of other threads may run in the same Java.
+    And let no length that an Avro file claims make room for itself: Avro looks at these properties when it first reads.
+    Neither is put back: jobs of other threads may run in the same Java.
     """
     try:
         java = spark._jvm
@@ -76,6 +78,9 @@ def _leave_the_locale(spark: SparkSession) -> None:
         return
     if java is not None:
         java.java.util.Locale.setDefault(java.java.util.Locale.ROOT)
+        for name, most in AVRO_LIMITS.items():
+            if java.java.lang.System.getProperty(name) is None:
+                java.java.lang.System.setProperty(name, most)
 
 
 def quiet() -> None:
@@ -89,7 +94,7 @@ def settled(spark: SparkSession, settings: Mapping[str, str]) -> Iterator[SparkS
     """The session with what a job's meaning depends on, and with the environment's settings; as it was, afterwards."""
     # a session of a notebook was not started here
     quiet()
-    _leave_the_locale(spark)
+    _prepare_java(spark)
     own = {key: value for key, value in settings.items() if key not in FIXED and spark.conf.isModifiable(key)}
     # one question instead of one for each: a session is often on another machine
     chosen = spark.conf.getAll

@@ -29,12 +29,15 @@ class FileLimits(Spec):
             " 16 MiB, or 64 MiB."
         ),
     ] = 250
+    batch_bytes: Annotated[
+        Bytes, Field(description="What the files of a batch unpack to together beyond the ratio of each.")
+    ] = 256 * _MIB
     workbook_bytes: Annotated[Bytes, Field(description="What a workbook unpacks to.")] = 256 * _MIB
-    record_bytes: Annotated[Bytes, Field(description="What an element of XML may be long.")] = 64 * _MIB
+    record_bytes: Annotated[Bytes, Field(description="Bytes of an element of XML, or a fixed of Avro.")] = 64 * _MIB
     records: Annotated[
         Count, Field(description="Records of a binary file; one with more may have 1,000 for each of its bytes.")
     ] = 1_000_000
-    columns: Annotated[Count, Field(description="Columns and nested fields of a binary file.")] = 10_000
+    columns: Annotated[Count, Field(description="Columns of a file; of a binary one with its nested fields.")] = 5_000
     depth: Annotated[Count, Field(description="Levels of fields within fields of a binary file.")] = 100
     members: Annotated[Count, Field(description="Files of a zip.")] = 10_000
     seconds: Annotated[

@@ -228,6 +228,17 @@ def of_avro() -> Iterator[Attack]:
         avro(record({"type": "array", "items": "null"}), [(1, signed(2**30) + b"\0")]),
         INCONSISTENT,
     )
+    for name, kind, length in (
+        ("text", "string", 2**31 - 9),
+        ("text", "string", 2**30),
+        ("bytes", "bytes", 2**30),
+        ("list", {"type": "array", "items": "long"}, 2**30),
+        ("map", {"type": "map", "values": "long"}, 2**30),
+        ("longs", {"type": "array", "items": "long"}, 2**40),
+    ):
+        yield Attack(f"a {name} of {length}.avro", avro(record("long", kind), [(1, signed(1) + signed(length))]), LIMIT)
+    fixed_size = {"type": "fixed", "name": "f", "size": 2**30}
+    yield Attack("a fixed of a gibibyte.avro", avro(record("long", fixed_size), [(1, b"\2ab")]), LIMIT)
     yield Attack(
         "a block of more bytes.avro", avro(record("string"), [(1, b"\2a")])[:-30] + signed(2**40) + b"x" * 20, BROKEN
     )

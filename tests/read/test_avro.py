@@ -117,6 +117,15 @@ def test_a_length_that_no_memory_has_room_for_is_put_aside(read: Read) -> None:
         assert read(record(a=schema), [number(one) + rest for one in lengths]) == ["MALFORMED_AVRO"] * len(lengths)
 
 
+def test_a_length_within_what_is_stepped_over_takes_no_memory(read: Read) -> None:
+    # the writer says how many bytes its items have, and the first look does not see into them
+    schema = record(a={"type": "array", "items": "string"}, b="long")
+    claim = b"".join((number(-1), number(len(number(2**30))), number(2**30), number(0), number(7)))
+    listed = b"".join((number(2**30), number(1), b"x"))
+    good = encoded(schema, {"a": ["x"], "b": 5})
+    assert read(schema, [claim, listed, good]) == ["MALFORMED_AVRO", "MALFORMED_AVRO", {"a": ["x"], "b": 5}]
+
+
 def test_text_that_is_none_is_put_aside_wherever_it_is(read: Read) -> None:
     inner = record("Inner", s="string")
     kinds = [

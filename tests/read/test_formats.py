@@ -89,6 +89,21 @@ def test_what_spark_can_read_is_left_where_it_lies(spark: SparkSession, tmp_path
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv.gz"]
 
 
+def test_files_that_unpack_to_more_than_they_explain_share_one_allowance(spark: SparkSession, tmp_path: Path) -> None:
+    landing, scratch = tmp_path / "landing", tmp_path / "scratch"
+    landing.mkdir()
+    scratch.mkdir()
+    bomb, good = zipped(("a.csv", b"id\n" + b"1\n" * 1_000_000)), zipped(("a.csv", b"id\n1\n"))
+    for index in range(9):
+        (landing / f"{index}.zip").write_bytes(good if index == 8 else bomb)
+    assert (landing / "0.zip").stat().st_size < 5_000
+    source = FilesSource(kind="files", path="x", limits={"batch_bytes": 3 << 20})
+    found, bad = pieces(list_files(spark, str(landing), "*"), source, Scratch(spark, scratch, source.limits))
+    assert [Path(piece.file.split("!")[0]).name for piece in found] == ["0.zip", "1.zip", "8.zip"]
+    assert {file.code for file in bad} == {"FILE_LIMIT"}
+    assert sum(path.stat().st_size for path in scratch.iterdir()) < 6 << 20
+
+
 def test_a_full_disk_is_no_fault_of_the_file(spark: SparkSession, tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(zipped(("a.csv", b"id\n1\n")))
     files = list_files(spark, str(tmp_path), "*")

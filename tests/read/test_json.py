@@ -63,6 +63,28 @@ def test_each_line_is_one_object_or_kept_as_received(read: Read) -> None:
     assert [row[next(iter(row))] for row in found.good["b.jsonl"]] == ["1", "2"]
 
 
+def test_a_line_is_called_too_much_only_where_it_is(read: Read) -> None:
+    lines = ['{"id": 1, "id": 2}', '{"id": 1} {"id": 2}', '{"n": ' + "[" * 2000 + "]" * 2000 + "}", '{"id": 3}']
+    rows = read({"a.json": "\n".join(lines)}).frame.orderBy("_source.position").collect()
+    assert [row["__code"] for row in rows] == ["DUPLICATE_JSON_KEY", "MALFORMED_JSON", "MALFORMED_JSON", None]
+    assert ["1,000 levels" in (row["__message"] or "") for row in rows] == [False, False, True, False]
+
+
+def test_a_file_of_more_names_than_a_file_may_have_is_put_aside_alone(read: Read) -> None:
+    wide = "".join(f'{{"k{number}": 1}}\n' for number in range(6))
+    files = {
+        "a.json": '{"a": 1}\n',
+        "b.json": wide,
+        "c.json": '{"b": 1}\n{"c": 2}',
+        "d.csv": "a,b,c,d,e,f\n1,2,3,4,5,6\n",
+    }
+    found = read(files, limits={"columns": 5})
+    assert found.files == {"b.json": "FILE_LIMIT", "d.csv": "FILE_LIMIT"}
+    assert found.good == {"a.json": [{"a": "1"}], "c.json": [{"b": "1"}, {"c": "2"}]}
+    # three that are within the limit may be more together
+    assert read({f"{one}.json": f'{{"{one}": 1, "{one}2": 2}}' for one in "xyz"}, limits={"columns": 5}).files == {}
+
+
 def test_a_file_with_no_good_line_has_no_column(read: Read) -> None:
     found = read(
         {

@@ -208,6 +208,7 @@ class _Shape:
             parts = [self._walk(one.get("type"), depth + 1) for one in fields]
             found = sum(count for count, _ in parts) + len(fields), all(nothing for _, nothing in parts)
         elif kind == "fixed":
+            self._check_size(schema.get("size"))
             found = 0, schema.get("size") == 0
         elif isinstance(kind, str):
             found = 0, kind == "null"
@@ -217,3 +218,8 @@ class _Shape:
         if isinstance(name := schema.get("name"), str) and kind in ("record", "error", "fixed", "enum"):
             self._sizes[name.rpartition(".")[2]] = found
         return found
+
+    def _check_size(self, size: Any) -> None:
+        # room is made for it before there is a byte of it
+        if isinstance(size, int) and size > (most := self._limits.record_bytes):
+            exceed("record_bytes", f"it has values of {size:,} bytes each; at most {most:,} are read")

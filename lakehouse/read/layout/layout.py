@@ -66,7 +66,7 @@ def check_columns(columns: int, limits: FileLimits) -> None:
         Unreadable: it may not.
     """
     if columns > limits.columns:
-        exceed("columns", f"it has {columns:,} columns and nested fields; at most {limits.columns:,} are read")
+        exceed("columns", f"it has {columns:,} columns, nested fields among them; at most {limits.columns:,} are read")
 
 
 def exceed(limit: str, message: str) -> NoReturn:

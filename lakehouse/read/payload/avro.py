@@ -12,7 +12,7 @@ room for whatever length a message claims, which ends the process where there is
 behind each message, and behind its schema a field for it: the field has the mark if, and only if, the message is whole
 and nothing follows. That is looked at first, with a reader that wants nothing but this field and so keeps nothing. What
 it steps over as a whole it does not see: the items of an array or a map whose writer gave their size in bytes, as few
-do. For lengths in there, Java has ``-Dorg.apache.avro.limits.string.maxLength`` (``bytes``, ``collectionItems``).
+do. For lengths in there Java is told of limits, see ``lakehouse.runtime.defaults``.
 """
 
 from __future__ import annotations
