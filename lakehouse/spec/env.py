@@ -15,11 +15,18 @@ _ALLOWED = re.compile(
     r"spark\.(sql|databricks|hadoop\.fs|dynamicAllocation|ui|shuffle|memory|network|speculation|task)\..+"
     r"|spark\.(master|default\.parallelism|driver\.(memory|cores|maxResultSize)|executor\.(memory|cores|instances))"
 )
-_LOADS_CODE = re.compile(
-    r"(?i).*(extensions|listeners?|class(es)?|catalog\..+|plugins?|provider(\..+)?|jars(\..+)?|packages|java|python"
-    r"|logStore.*|\.impl|command|filters|serializer|shuffle\.manager)"
+_NAMES_CODE = (
+    r"extensions|listeners?|class(es)?|class\.?name|plugins?|packages|java|python|\.impl|command|filters|serializer"
+    r"|signers|handlers|interceptors|factory"
 )
-
+_LOADS_CODE = re.compile(
+    rf"(?i).*({_NAMES_CODE}|catalog\..+|provider(\..+)?|jars(\..+)?|logStore.*|shuffle\.manager)"
+)
+_LOADS_CODE_OF_BUCKET = re.compile(rf"(?i).*({_NAMES_CODE}|provider|jars|credentials\.provider\..+)")
+"""Of one bucket, whose name may hold such words: there is no option that has them before others, but for one."""
+_OF_BUCKET = "spark.hadoop.fs.s3a.bucket."
+_ACCOUNT = re.compile(r"(spark\.hadoop\.fs\.azure\..+)\.[a-z0-9]{3,24}\.(dfs|blob)\.[a-z0-9.-]+")
+"""A setting of one account of Azure, whose name comes last."""
 
 _LEADS_ELSEWHERE = re.compile(
     r"(?i).*([._-]dirs?|stagingDir|location|defaultFS|\.path|proxy\.(host|port))"
@@ -36,10 +43,17 @@ def _setting(name: str) -> str:
             f"'{name}' cannot be set by configuration: it says where Spark reads or writes, which lake: and roots: do"
         )
         raise ValueError(message)
-    if not _ALLOWED.fullmatch(name) or _LOADS_CODE.fullmatch(name):
+    if not _ALLOWED.fullmatch(name) or _loads_code(name):
         message = f"'{name}' cannot be set by configuration: it is unknown here, or it can load code"
         raise ValueError(message)
     return name
+
+
+def _loads_code(name: str) -> bool:
+    if name.startswith(_OF_BUCKET):
+        return _LOADS_CODE_OF_BUCKET.fullmatch(name) is not None
+    of_account = _ACCOUNT.fullmatch(name)
+    return _LOADS_CODE.fullmatch(of_account[1] if of_account else name) is not None
 
 
 def _scalar(value: object) -> object:
