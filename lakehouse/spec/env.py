@@ -19,9 +19,7 @@ _NAMES_CODE = (
     r"extensions|listeners?|class(es)?|class\.?name|plugins?|packages|java|python|\.impl|command|filters|serializer"
     r"|signers|handlers|interceptors|factory"
 )
-_LOADS_CODE = re.compile(
-    rf"(?i).*({_NAMES_CODE}|catalog\..+|provider(\..+)?|jars(\..+)?|logStore.*|shuffle\.manager)"
-)
+_LOADS_CODE = re.compile(rf"(?i).*({_NAMES_CODE}|catalog\..+|provider(\..+)?|jars(\..+)?|logStore.*|shuffle\.manager)")
 _LOADS_CODE_OF_BUCKET = re.compile(rf"(?i).*({_NAMES_CODE}|provider|jars|credentials\.provider\..+)")
 """Of one bucket, whose name may hold such words: there is no option that has them before others, but for one."""
 _OF_BUCKET = "spark.hadoop.fs.s3a.bucket."

@@ -31,7 +31,7 @@ _OPERATORS = {
     "mustNotBeBetween": "not between",
 }
 FORMATS = {
-    "email": r"^[^@\s]++@[^@\s.]++(?:\.[^@\s.]++)+$",
+    "email": r"^[^@\s]++@[^@\s.]++(?:\.[^@\s.]++)++$",
     "uuid": r"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$",
     "uri": r"^[A-Za-z][A-Za-z0-9+.-]*:\S+$",
     "hostname": r"^(?!-)[A-Za-z0-9-]{1,63}+(?<!-)(?:\.(?!-)[A-Za-z0-9-]{1,63}+(?<!-))*+$",

@@ -13,6 +13,11 @@ MOST_WAYS = 10_000_000
 LONGEST = 200
 DEEPEST = 20
 """Groups within each other."""
+MOST_CALLS = 200
+"""So deep Java may call itself; 5,000 characters of some patterns overflow its stack, which ends the task."""
+_LOOKS = ("(?=", "(?!", "(?<=", "(?<!")
+_OF_TWO_LENGTHS = re.compile(r"^\.$|\[\^|&&|\\[DHNPRSVWXkp1-9]|[^\u0000-\uffff]")
+"""What matches characters that are one of Java's and such that are two, or what was matched before."""
 _FEW = 4
 """A part that can be cut in several ways may come so often: then the ways are still few."""
 
@@ -57,14 +62,13 @@ def why_refused(pattern: str) -> str | None:
     ways = _Ways(tokens_of(pattern))
     if ways.deepest > DEEPEST:
         return f"groups within each other deeper than {DEEPEST}"
-    return _nested(pattern) or ways.why_refused()
+    return _nested(pattern) or _too_deep(pattern) or ways.why_refused()
 
 
 def _nested(pattern: str) -> str | None:
     """Which part repeats what can be cut in several ways.
 
-    Where the ways are few, Java still calls itself for each repetition: 5,000 characters overflow its stack, which ends
-    the task. It does not for one that is possessive.
+    Where the ways are few, Java still calls itself for each repetition, but not for one that is possessive.
     """
     groups, closed, at = [_Group()], _Group(), 0
     while at < len(pattern):
@@ -84,6 +88,67 @@ def _nested(pattern: str) -> str | None:
                 return f"'{pattern[:at]}' repeats what {part}: {mend}"
             groups[-1].repeats |= _varies(text)
     return None
+
+
+@dataclass
+class _Length:
+    """A group that is being read: whether all that it matches has one length, and how deep Java calls itself in it."""
+
+    looks: bool = False
+    varies: bool = False
+    parts: int = 0
+    goes_on: bool = False
+    calls: float = 0
+
+    @property
+    def is_repeated_by_calls(self) -> bool:
+        """Whether Java calls itself for each repetition; one part that goes on to its end leaves nothing to repeat."""
+        return self.varies and not (self.parts == 1 and self.goes_on)
+
+
+def _too_deep(pattern: str) -> str | None:
+    """Which part Java repeats by calls of itself, one within the other, until its stack is full.
+
+    So it does for a group of which one match may be longer than another, as in ``(a++b?)+``; in ``(.x)+`` those of
+    characters that are two of Java's are.
+    """
+    groups, closed, at, kind = [_Length()], _Length(), 0, None
+    while at < len(pattern):
+        was_repeat = kind == "repeat"
+        text, kind, at = _token(pattern, at)
+        last, closed = closed, _Length()
+        if kind == "open":
+            groups.append(_Length(looks=text in _LOOKS))
+        elif kind == "close" and len(groups) > 1:
+            closed = groups.pop()
+            groups[-1].varies |= closed.varies and not closed.looks
+            groups[-1].calls += closed.calls
+            groups[-1].parts, groups[-1].goes_on = groups[-1].parts + 1, closed.parts == 1 and closed.goes_on
+        elif kind == "repeat":
+            more = _calls(last, text)
+            if more > MOST_CALLS:
+                mend = "make the last repetition possessive, as in (a++b?)++"
+                return f"'{pattern[:at]}' repeats what has several lengths: {mend}"
+            groups[-1].calls += more - last.calls
+            groups[-1].varies |= not re.fullmatch(r"\{\d+\}[+?]?", text)
+            # what is repeated twice is not all taken at once, nor is what is lazy
+            groups[-1].goes_on = _unbounded(text) and not was_repeat
+        elif kind == "either":
+            groups[-1].varies, groups[-1].parts = True, groups[-1].parts + 1
+        elif kind is None:
+            groups[-1].varies |= _OF_TWO_LENGTHS.search(text) is not None
+            groups[-1].parts, groups[-1].goes_on = groups[-1].parts + 1, False
+    return None
+
+
+def _calls(group: _Length, repeat: str) -> float:
+    """How deep Java calls itself to repeat a group: one that is possessive it tries again and again, and forgets."""
+    most = _most(repeat)
+    return group.calls if most <= 1 or not group.is_repeated_by_calls else most * max(group.calls, 1)
+
+
+def _unbounded(repeat: str) -> bool:
+    return not repeat[1:].endswith("?") and (repeat[0] in "*+" or repeat.rstrip("+").endswith(",}"))
 
 
 def tokens_of(pattern: str) -> list[tuple[str, str | None]]:
@@ -178,7 +243,7 @@ class _Ways:
     def _group(self, text: str) -> _Part:
         choices = tuple(self._choices())
         self._at += 1
-        looks = text in ("(?=", "(?!", "(?<=", "(?<!")
+        looks = text in _LOOKS
         first = _ALPHABET if looks else frozenset[str]().union(*(_first(one) for one in choices))
         atomic = looks or text == "(?>"
         return _Part(first, looks or any(_is_empty(one) for one in choices), choices, atomic=atomic)

@@ -93,7 +93,7 @@ def test_what_a_contract_of_the_standard_promises_of_a_table_is_read(tmp_path):
     assert contract.columns["at"].time_zone == "Europe/Berlin"
     assert (contract.freshness.column, contract.freshness.within) == ("at", "24 hours")
     assert [(rule.check, rule.on_fail) for rule in contract.rules] == [
-        (r"email rlike '^[^@\\s]++@[^@\\s.]++(?:\\.[^@\\s.]++)+$'", "quarantine"),
+        (r"email rlike '^[^@\\s]++@[^@\\s.]++(?:\\.[^@\\s.]++)++$'", "quarantine"),
         ("length(email) <= 100", "quarantine"),
         (r"email rlike '^\\S+@'", "quarantine"),
         ("amount >= 0", "quarantine"),

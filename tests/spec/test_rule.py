@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -175,6 +176,28 @@ def test_a_condition_on_a_row_reads_its_columns():
 )
 def test_a_pattern_that_may_take_for_ever_is_told(pattern):
     assert why_refused(pattern)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        *("(a++b?)+", "(?>a++b?)+", "(a{2}b?)*", "(?:a?+)+", "(a++b?)+?", r"(\d{3}-?)+", "(a{2,3}+)+", "((a++)b)+"),
+        *(
+            "(.x)+",
+            "([^,])*",
+            r"(a)(\1b)+",
+            "(?>a|bb)+",
+            "(a++b?){1,5000}",
+            "(a{2}{2,}+)+",
+            "((?>(?>a+?)))+",
+            "(?:(?:a++b?)++c)+",
+            r"(\p{L}-)+",
+        ),
+    ],
+)
+def test_a_group_of_several_lengths_is_repeated_possessively_or_not_at_all(pattern):
+    assert "repeats what has several lengths" in str(why_refused(pattern))
+    assert why_refused(re.sub(r"([+*]|\{[0-9,]+\})\??$", "++", pattern)) is None
 
 
 @pytest.mark.parametrize(
