@@ -55,12 +55,12 @@ LakehouseError
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from lakehouse.foreign import first_line as first_line
 from lakehouse.foreign import innermost as innermost
-from lakehouse.foreign import mask
+from lakehouse.foreign import mask, printable
 
 
 class LakehouseError(Exception):
@@ -125,8 +125,10 @@ class InvalidConfigError(ConfigError):
     code = "CONFIG_INVALID"
 
     def __init__(self, problems: list[Problem]) -> None:
-        self.problems = sorted(problems)
-        super().__init__("\n".join(str(problem) for problem in self.problems))
+        self.problems = sorted(replace(one, message=mask(one.message)) for one in problems)
+        super().__init__("")
+        # a place and a field are names of the project's own, also where a reference stands for a part of one
+        self.args = (printable("\n".join(map(str, self.problems))),)
 
 
 class JobNotFoundError(ConfigError):

@@ -26,6 +26,9 @@ _secrets: dict[str, str] = {}
 _names: set[str] = set()
 """Names of this project, which files of ours bear: no secrets, also where a reference stands for one."""
 
+_files: set[str] = set()
+"""Files of this project that messages name as places, such as ``jobs/x.py:16``: no secrets, nor a part of them."""
+
 _places: dict[str, tuple[re.Pattern[str], tuple[str, ...]]] = {}
 """Parts of paths that hold personal data: patterns of one part of a path, each with those of its groups that do."""
 
@@ -92,6 +95,11 @@ def show_names(names: Iterable[str]) -> None:
     _names.update(names)
 
 
+def show_file(name: str) -> None:
+    """Say this file of the project as it is called wherever a message names a line of it."""
+    _files.add(name)
+
+
 def hide_places(columns: Iterable[str], patterns: Iterable[str] = ()) -> None:
     """Mask what paths say of these columns: in folders such as ``email=…``, and as groups of patterns of file names."""
     names = {name.lower() for name in columns}
@@ -105,16 +113,28 @@ def hide_places(columns: Iterable[str], patterns: Iterable[str] = ()) -> None:
 def forget() -> None:
     """Forget every secret, name and place: for tests, which share a process."""
     _names.clear()
+    _files.clear()
     _secrets.clear()
     _places.clear()
 
 
 def mask(text: str) -> str:
     """The text without what a reference stood for, without what paths say of people, and printable."""
+    # a file in whose name a secret stands is one of ours; a secret in which a name of a file stands is a secret
+    files = [name for name in _files if not any(name in form for form in _secrets)]
+    if not files:
+        return printable(mask_places(_without_secrets(text)))
+    lines = re.compile(rf"((?<![\w/.-])(?:{'|'.join(map(re.escape, files))}):\d+(?:(?=:)|\b))")
+    parts = lines.split(text)
+    parts[::2] = map(mask_places, map(_without_secrets, parts[::2]))
+    return printable("".join(parts))
+
+
+def _without_secrets(text: str) -> str:
     # the longest first: one may be a part of another
     for form in sorted(_secrets, key=len, reverse=True):
         text = _without(text, form, _secrets[form])
-    return printable(mask_places(text))
+    return text
 
 
 def mask_places(text: str) -> str:

@@ -9,7 +9,7 @@ from urllib.parse import quote, quote_plus
 import pytest
 
 from lakehouse.errors import ConfigError, InvalidConfigError, LakehouseError, Problem
-from lakehouse.foreign import first_line, hide_places, innermost, keep_secret, mask, printable
+from lakehouse.foreign import first_line, hide_places, innermost, keep_secret, mask, printable, show_file
 
 SECRET = "p'a/ss wörd+1&"  # noqa: S105 -- a canary
 
@@ -160,3 +160,20 @@ def test_a_path_says_nothing_of_a_personal_column():
 
 def test_what_does_not_print_is_escaped_and_lines_stay():
     assert printable("a\tb\nc\rd\x9b\u202e\u2028\ud800é") == "a\tb\nc\\rd\\x9b\\u202e\\u2028\\ud800é"
+
+
+def test_a_place_is_said_also_where_a_secret_is_a_part_of_its_name():
+    for secret in ("silver_orders", "jobs/s", "conf", "customer_id"):
+        keep_secret(secret, "${env:X}")
+    problem = Problem("conf/silver_orders.yaml", 3, 5, "write.customer_id", "not 'silver_orders'")
+    error = InvalidConfigError([problem])
+    assert error.message == "conf/silver_orders.yaml:3:5: write.customer_id: not '${env:X}'"
+    assert [one.message for one in error.problems] == ["not '${env:X}'"]
+    assert InvalidConfigError([*error.problems]).message == error.message
+    show_file("jobs/silver_orders.py")
+    said = "jobs/silver_orders.py:16: ValueError: silver_orders in jobs/silver_orders.py, x/jobs/silver_orders.py:1"
+    shown = "jobs/silver_orders.py:16: ValueError: ${env:X} in jobs/${env:X}.py, x/jobs/${env:X}.py:1"
+    assert (mask(said), mask(mask(said))) == (shown, shown)
+    # a secret that holds the name of a file is one
+    keep_secret("jobs/silver_orders.py:16 and more", "${env:Y}")
+    assert "and more" not in mask("jobs/silver_orders.py:16 and more")

@@ -12,7 +12,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.foreign import ABOUT_CODE, MASK, first_line, mask
+from lakehouse.foreign import ABOUT_CODE, MASK, first_line, mask, show_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +36,7 @@ def describe(error: BaseException, file: Path, root: Path) -> tuple[str, str]:
     shown, line = place if place else (str(file), None)
     path = Path(shown)
     name = str(path.relative_to(root)) if path.is_relative_to(root) else path.name
+    show_file(name)
     return f"{name}:{line}" if line else name, _words(error, file)
 
 
