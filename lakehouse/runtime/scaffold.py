@@ -18,6 +18,7 @@ from lakehouse.errors import ConfigError
 from lakehouse.lake.frame import quoted
 from lakehouse.runtime import suggest
 from lakehouse.runtime.suggest import in_quotes, plain, scalar
+from lakehouse.spec.appended import changing
 from lakehouse.spec.base import JobName, TableName
 from lakehouse.spec.document import nearest
 from lakehouse.spec.project import Project
@@ -83,13 +84,13 @@ def files(wanted: Wanted, sample: Sample, root: Path, env: Env | None) -> dict[s
     """
     _check_names(wanted)
     _held_against(wanted, sample)
-    place = _place(sample, root, env)
+    place, changed = _place(sample, root, env), _changed_by(wanted, sample, root)
     made = {
-        f"conf/{wanted.job}.yaml": _conf(wanted, sample, place, root),
+        f"conf/{wanted.job}.yaml": _conf(wanted, sample, place, root, as_it_is=bool(changed)),
         f"contracts/{wanted.source}.yaml": suggest.contract(sample),
         f"jobs/{wanted.job}.py": _code(wanted),
     }
-    if test := _test(wanted, sample, place):
+    if test := _test(wanted, sample, place, as_it_is=bool(changed)):
         made[f"tests/jobs/test_{wanted.job}.py"] = test
     if env is None:
         made["conf/env/local.yaml"] = _env(sample, root)
@@ -168,6 +169,20 @@ def _held_against(wanted: Wanted, sample: Sample) -> None:
             raise ConfigError(message, hint=f"the columns are {', '.join(names)}")
 
 
+def _changed_by(wanted: Wanted, sample: Sample, root: Path) -> str | None:
+    """The job of the project that changes rows of the source, which then cannot be read as a stream.
+
+    Raises:
+        ConfigError: rows are to be appended, which takes a stream.
+    """
+    writers = changing(root / "conf", {sample.of}) if sample.source is None else iter(())
+    where, _, mode = next(writers, (None, "", ""))
+    if where and wanted.mode == "append":
+        message = f"{sample.of} is written by {where} with mode: {mode}, which changes rows, and append takes new ones"
+        raise ConfigError(message, hint="--mode scd1 or scd2, or --from what that job reads")
+    return where
+
+
 def _place(sample: Sample, root: Path, env: Env | None) -> _Place | None:
     """The folder of the source as the job names it; None for a table.
 
@@ -199,7 +214,7 @@ def _within(folder: Path, root: Path) -> str:
     return folder.relative_to(root).as_posix() if folder.is_relative_to(root) else str(folder)
 
 
-def _conf(wanted: Wanted, sample: Sample, place: _Place | None, root: Path) -> str:
+def _conf(wanted: Wanted, sample: Sample, place: _Place | None, root: Path, *, as_it_is: bool) -> str:
     lines = ["# yaml-language-server: $schema=schema.json"] if (root / "conf/schema.json").exists() else []
     lines += [f"job: {wanted.job}", f"about: {scalar(_about(wanted))}"]
     lines += [f"owner: {scalar(wanted.owner)}"] if wanted.owner else []
@@ -210,9 +225,12 @@ def _conf(wanted: Wanted, sample: Sample, place: _Place | None, root: Path) -> s
         lines += ["    kind: files", f"    path: {in_quotes(place.path)}"]
         lines += _files(sample)
     else:
-        lines += ["    kind: table", f"    table: {sample.of}", "    stream: true"]
-    lines += [f"    contract: contracts/{wanted.source}.yaml", "write:", f"  table: {wanted.table}"]
-    lines += [f"  mode: {wanted.mode}"]
+        lines += ["    kind: table", f"    table: {sample.of}"] + ([] if as_it_is else ["    stream: true"])
+    contract = f"contract: contracts/{wanted.source}.yaml"
+    lines += [] if as_it_is else [f"    {contract}"]
+    lines += ["write:", f"  table: {wanted.table}", f"  mode: {wanted.mode}"]
+    # what is read as it is is judged once it is transformed
+    lines += [f"  {contract}"] if as_it_is else []
     if wanted.mode == "append":
         lines += ["  identity: source             # each record once, by its place in its file"] if place else []
     else:
@@ -287,7 +305,7 @@ def _env(sample: Sample, root: Path) -> str:
     return lines + _SETTINGS
 
 
-def _test(wanted: Wanted, sample: Sample, place: _Place | None) -> str | None:
+def _test(wanted: Wanted, sample: Sample, place: _Place | None, *, as_it_is: bool) -> str | None:
     """A test with rows that are made up: what was seen may be personal, and is no part of a repository.
 
     None where nobody here knows how to write a file of that kind.
@@ -311,7 +329,8 @@ def _test(wanted: Wanted, sample: Sample, place: _Place | None) -> str | None:
         mapped = '.option("delta.columnMapping.mode", "name")' if _is_odd(sample) else ""
         table = sample.of.replace(".", "/")
         land = f'lake.spark.sql(ROWS).write.format("delta"){mapped}.save(str(lake.folder / "{table}"))'
-    return _test_file(wanted, place, text, land, _COUNT)
+    # of what is read as it is nothing is counted but what is written
+    return _test_file(wanted, place, text, land, None if as_it_is else _COUNT)
 
 
 _ENDINGS = {".csv": "csv", ".json": "json", ".jsonl": "json", ".ndjson": "json", ".parquet": "parquet"}
@@ -328,8 +347,11 @@ def _unpacked(name: str) -> str:
     return name[: -len(".gz")] if name.lower().endswith(".gz") else name
 
 
-def _test_file(wanted: Wanted, place: _Place | None, rows: str, land: str, read: int) -> str:
+def _test_file(wanted: Wanted, place: _Place | None, rows: str, land: str, read: int | None) -> str:
     """A test that lands some rows, of which all but what is more than so many keep the contract."""
+    counts = f"(rows.read, rows.accepted, rows.quarantined) == ({read}, {_COUNT}, {(read or 0) - _COUNT})"
+    counts = f"rows.inserted == {_COUNT}" if read is None else counts
+    read = read or _COUNT
     given = ', params={"folder": str(lake.landing)}' if place and place.parameter == "folder" else ""
     what = "and_the_other_is_kept_aside" if read > _COUNT else "into_the_table"
     return f'''"""The job {wanted.job}: what becomes of rows such as those that come. These are made up."""
@@ -344,7 +366,7 @@ def test_rows_that_keep_the_contract_come_{"in_" if read > _COUNT else ""}{what}
 
     rows = lake.run("{wanted.job}"{given}).rows
 
-    assert (rows.read, rows.accepted, rows.quarantined) == ({read}, {_COUNT}, {read - _COUNT})
+    assert {counts}
     assert len(lake.rows("{wanted.table}")) == {_COUNT}
 '''
 

@@ -92,7 +92,19 @@ def test_in_an_empty_folder_a_new_source_becomes_a_table(spark, tmp_path, lakeho
     # nothing is written over
     code, _, err = lakehouse("new", *asked)
     assert (code, "conf/silver_orders.yaml" in err, "nothing is written over" in err) == (2, True, True)
-    # and a table of the lake is a source as well, where no job of the project changes its rows
+    # a table of the lake is a source as well: as it is where a job of the project changes its rows, else as a stream
+    asked = ("gold_states", "--from", "silver.orders", "--name", "states", "--table", "gold.states", "--mode")
+    code, _, err = lakehouse("new", *asked, "append")
+    assert (code, "silver.orders is written by conf/silver_orders.yaml:" in err, "--mode scd1" in err) == (
+        2,
+        True,
+        True,
+    )
+    assert lakehouse("new", *asked, "scd1", "--keys", "order id", "--sequence-by", "updated_at")[0] == 0
+    assert lakehouse("check")[:2] == (0, "ok  gold_states\nok  silver_orders\nok  env/local\n")
+    run_its_test(spark, project, "gold_states")
+    code, out, err = lakehouse("run", "gold_states", "--json")
+    assert (code, json.loads(out.splitlines()[-1])["rows"]["inserted"]) == (0, 28), err
     (project / "conf/silver_orders.yaml").unlink()
     asked = ("gold_orders", "--from", "silver.orders", "--name", "clean", "--table", "gold.orders", "--mode", "append")
     assert lakehouse("new", *asked)[0] == 0
