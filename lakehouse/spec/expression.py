@@ -216,7 +216,11 @@ def understood(text: str) -> Check:
         return _of_several(alone[0], " ".join(token.word or token.source for token in tokens[alone[0].end :]))
     written = tokens
     tokens, computed = _with_columns(written)
-    sql = print_tokens(tokens).text
+    try:
+        sql = print_tokens(tokens).text
+    except SqlTextError as error:
+        message = f"{error}, or, of a pattern, matches(column, '…') as it is"
+        raise ValueError(message) from None
     tree = parsed(sql)
     _refuse(tree, *_NEVER, _FILTER)
     check_calls(written, SCALARS | CLOCK | AGGREGATES | NAMED.keys())

@@ -50,6 +50,37 @@ try_avg try_sum var_pop var_samp variance
 AGGREGATES = frozenset(_AGGREGATES.split())
 """Spark's aggregates that are the same in whatever order the rows come."""
 
+_OF_QUERIES = """
+aes_decrypt any any_value approx_top_k approx_top_k_accumulate approx_top_k_combine approx_top_k_estimate array_agg
+assert_true bit_and bit_or bit_xor bitmap_and_agg bitmap_bit_position bitmap_bucket_number bitmap_construct_agg
+bitmap_count bitmap_or_agg collate collect_list collect_set count_min_sketch cume_dist dense_rank first first_value
+from_avro from_csv from_xml grouping grouping_id histogram_numeric hll_sketch_agg hll_sketch_estimate hll_union
+hll_union_agg is_variant_null kll_sketch_agg_bigint kll_sketch_agg_double kll_sketch_agg_float kll_sketch_get_n_bigint
+kll_sketch_get_n_double kll_sketch_get_n_float kll_sketch_get_quantile_bigint kll_sketch_get_quantile_double
+kll_sketch_get_quantile_float kll_sketch_get_rank_bigint kll_sketch_get_rank_double kll_sketch_get_rank_float
+kll_sketch_merge_bigint kll_sketch_merge_double kll_sketch_merge_float kll_sketch_to_string_bigint
+kll_sketch_to_string_double kll_sketch_to_string_float lag last last_value lead listagg localtimestamp
+make_dt_interval make_interval make_time make_timestamp_ltz make_timestamp_ntz make_valid_utf8 make_ym_interval mode
+nth_value ntile parse_json percent_rank percentile_cont percentile_disc printf quote raise_error rank reduce regr_avgx
+regr_avgy regr_count regr_intercept regr_r2 regr_slope regr_sxx regr_sxy regr_syy row_number schema_of_csv
+schema_of_variant schema_of_variant_agg schema_of_xml sentences session_window shiftrightunsigned some st_asbinary
+st_geogfromwkb st_geomfromwkb st_setsrid st_srid string_agg theta_difference theta_intersection theta_intersection_agg
+theta_sketch_agg theta_sketch_estimate theta_union theta_union_agg time time_diff time_trunc to_avro to_csv to_time
+to_variant_object to_xml try_aes_decrypt try_make_interval try_make_timestamp try_make_timestamp_ltz
+try_make_timestamp_ntz try_parse_json try_parse_url try_to_time try_validate_utf8 try_variant_get unix_timestamp
+validate_utf8 variant_get window window_time xpath xpath_double xpath_float xpath_int xpath_long xpath_number
+xpath_short xpath_string
+"""
+_GENERATORS = """
+explode explode_outer inline inline_outer json_tuple posexplode posexplode_outer range stack variant_explode
+variant_explode_outer
+"""
+GENERATORS = frozenset(_GENERATORS.split())
+"""What makes rows of a value, and reads nothing from anywhere."""
+
+OF_QUERIES = SCALARS | CLOCK | AGGREGATES | GENERATORS | frozenset(_OF_QUERIES.split())
+"""What the SQL of a job may call: functions of Spark's that make their result of arguments and rows, or the time."""
+
 INTERPRETED = frozenset(["approx_count_distinct", "approx_percentile", "median", "percentile", "percentile_approx"])
 """Those for which Spark has no compiled code."""
 

@@ -19,7 +19,7 @@ from lakehouse.errors import InvalidConfigError, Problem
 from lakehouse.foreign import plain_line
 from lakehouse.spec.document import MAX_BYTES, nearest
 from lakehouse.spec.expression import arguments_of
-from lakehouse.spec.functions import SESSION
+from lakehouse.spec.functions import GENERATORS, OF_QUERIES, SESSION
 from lakehouse.spec.sql import Printed, SqlTextError, Token, print_tokens, read_tokens
 
 _SPARK = sqlglot.Dialect.get_or_raise("spark")
@@ -40,11 +40,16 @@ _CHANGING = {
     *("input_file_block_length", "input_file_block_start", "input_file_name", "monotonically_increasing_id", "rand"),
     *("randn", "random", "randstr", "shuffle", "spark_partition_id", "uniform", "uuid"),
 }
-_GENERATORS = {
-    *("explode", "explode_outer", "inline", "inline_outer", "posexplode", "posexplode_outer"),
-    *("json_tuple", "range", "stack", "variant_explode", "variant_explode_outer"),
-}
-"""What makes rows of a value, and reads nothing from anywhere."""
+_SYNTAX_WORDS = """
+anti apply asc between by case cluster cross cube desc distinct distribute else end except exclude exists fetch filter
+following for from full group having ilike include inner intersect interval join lateral left like limit minus natural
+not nulls offset on or order outer over partition percent pivot preceding qualify range recursive regexp repeatable
+right rlike rollup rows select semi sets sort tablesample then ties union unpivot using values when where window with
+within all and any as in is some div escape decimal dec numeric varchar
+"""
+_SYNTAX = frozenset(_SYNTAX_WORDS.split())
+"""Words before a parenthesis that call nothing."""
+_BUILT_IN = ("builtin", "system.builtin")
 
 _REFUSED: tuple[tuple[tuple[type[exp.Expr], ...], str], ...] = (
     ((exp.QueryTransform,), "TRANSFORM runs another program"),
@@ -52,6 +57,9 @@ _REFUSED: tuple[tuple[tuple[type[exp.Expr], ...], str], ...] = (
     ((exp.Parameter, exp.SessionParameter), "a parameter is written :name"),
     ((exp.Version,), "a source is read at the version that is fixed for the batch"),
 )
+
+_NO_WINDOW = "w_ndow"
+"""What the parser is given for ``window``: a name as long, so that all places stay."""
 
 Place = tuple[int, int]
 
@@ -185,7 +193,12 @@ class _Found:
     @cached_property
     def tree(self) -> exp.Expr | None:
         """What the text means."""
-        return _SPARK.parse(self.statement)[0]
+        text = self.statement
+        for token, after, start in zip(self.tokens, self.tokens[1:], self.printed.starts, strict=False):
+            # after GROUP BY the parser takes the function, or a field of what it gives, for a WINDOW clause
+            if token.word == "window" and after.source in ("(", "."):
+                text = f"{text[:start]}{_NO_WINDOW}{text[start + len(_NO_WINDOW) :]}"
+        return _SPARK.parse(text)[0]
 
     @cached_property
     def _marked(self) -> list[tuple[int, Token]]:
@@ -242,13 +255,37 @@ class _Found:
                 yield self._problem(first.start, f"{first.value}.{name.value} is a path, not a source")
 
     def _of_calls(self) -> Iterator[Problem]:
+        aliases, in_hint = self._aliases, False
         for index, token in enumerate(self.tokens):
+            in_hint = token.source == "/*+" or (in_hint and token.source != "*/")
             name = _called(self.tokens, index)
             if why := _why_refused(name):
                 yield self._problem(token.start, why)
             elif _has_options(self.tokens, index):
                 message = f"{name}() takes no options here: they name files and addresses, which are no source"
                 yield self._problem(token.start, message)
+            elif not in_hint and token.start not in aliases and _is_call(self.tokens, index):
+                yield from self._of_a_call(index, name)
+
+    @cached_property
+    def _aliases(self) -> set[int]:
+        """Where names of tables and of WITH stand, after which columns are listed."""
+        sources = dict(zip(self.printed.starts, (token.start for token in self.tokens), strict=True))
+        found = self.tree.find_all(exp.TableAlias) if self.tree else ()
+        named = (one.this for one in found if isinstance(one.this, exp.Identifier) and one.columns)
+        return {sources[one.meta["start"]] for one in named if one.meta.get("start") in sources}
+
+    def _of_a_call(self, index: int, name: str) -> Iterator[Problem]:
+        """What is wrong with a call: only built-in functions are known to give the same for the same rows."""
+        token, before = self.tokens[index], _qualifier(self.tokens, index)
+        if before and before not in _BUILT_IN:
+            yield self._problem(
+                token.start, f"{before}.{name}() is of the catalog: a job's SQL calls built-in functions"
+            )
+        elif name not in OF_QUERIES:
+            near = nearest(name, sorted(OF_QUERIES))
+            message = f"{name}() is none of the functions that a job's SQL may call"
+            yield self._problem(token.start, message + (near if "did you mean" in near else ""))
 
     def _of_words(self) -> Iterator[Problem]:
         """Names that are columns where there is one, and else what the session says."""
@@ -290,7 +327,7 @@ class _Found:
         others = [table for table in tables if not isinstance(table.this, exp.Identifier | exp.Dot)]
         others += [one for one in tree.find_all(exp.Lateral) if not isinstance(one.this, exp.Query | exp.Subquery)]
         for other in others:
-            if (name := _function(other.this)) not in _GENERATORS:
+            if (name := _function(other.this)) not in GENERATORS:
                 yield self._problem(self._start(other, name), f"{name}() reads what is no source")
         read = {
             table.name.lower() for table in named if len(table.parts) == 1 and table.name.lower() not in _defined(table)
@@ -307,7 +344,7 @@ class _Found:
         for index in _table_places(self.tokens):
             token, after = self.tokens[index], self.tokens[index + 1] if index + 1 < len(self.tokens) else None
             name = (token.value or "").lower() if token.kind in ("word", "name") else ""
-            makes_rows = after is not None and after.source == "(" and name in _GENERATORS
+            makes_rows = after is not None and after.source == "(" and name in GENERATORS
             opens = token.source == "(" or token.word in ("lateral", "values") or makes_rows
             if not opens and (name not in known or token.word == "stream"):
                 yield self._problem(token.start, f"no source '{token.source}'{nearest(name, [*self.sources])}")
@@ -412,6 +449,22 @@ def _called(tokens: Sequence[Token], index: int) -> str:
     """The name in lower case of what is called there, also after a dot; nothing where nothing is."""
     is_call = index + 1 < len(tokens) and tokens[index + 1].source == "("
     return (tokens[index].value or "").lower() if is_call else ""
+
+
+def _is_call(tokens: Sequence[Token], index: int) -> bool:
+    token = tokens[index]
+    is_name = token.kind == "name" or (token.kind == "word" and token.word not in _SYNTAX)
+    after_dot = bool(index) and tokens[index - 1].source == "."
+    return (is_name or (after_dot and token.kind == "word")) and bool(_called(tokens, index))
+
+
+def _qualifier(tokens: Sequence[Token], index: int) -> str:
+    """What stands before a name and its dot, in lower case."""
+    parts: list[str] = []
+    while index > 1 and tokens[index - 1].source == ".":
+        index -= 2
+        parts.insert(0, (tokens[index].value or "").lower())
+    return ".".join(parts)
 
 
 def _has_options(tokens: Sequence[Token], index: int) -> bool:

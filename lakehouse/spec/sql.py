@@ -82,10 +82,7 @@ class Token:
             SqlTextError: Spark would read another text than the one that was written.
         """
         if self.value is None:
-            message = (
-                f"Spark takes the backslashes of {self.source} away: write r{self.source}, each of them twice,"
-                f" or, of a pattern, matches(column, {self.source})"
-            )
+            message = f"Spark takes the backslashes of {self.source} away: write r{self.source}, or each of them twice"
             raise SqlTextError(message, self.start)
         if self.kind == "text":
             return quote_text(self.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from lakehouse.errors import TransformError, UndefinedReferenceError
 from lakehouse.runtime.query import bound
 from lakehouse.runtime.workplace import prepare
+from lakehouse.spec.functions import OF_QUERIES
 from lakehouse.spec.query import read_query
 
 WHOLE = """\
@@ -98,3 +100,18 @@ def test_a_parameter_that_nothing_defines_is_told_with_its_line(workshop):
         prepare("x", root=workshop.project)
     assert "did you mean 'country'" in raised.value.hint
     assert prepare(str(workshop.project / "jobs/x.sql"), params={"countri": "FR"}).transform.values == {"countri": "FR"}
+
+
+REFUSED = """
+aes_encrypt and between current_catalog current_database current_schema current_time current_timezone current_user div
+from_protobuf ilike in input_file_block_length input_file_block_start input_file_name java_method like
+monotonically_increasing_id or rand randn random randstr reflect regexp rlike schema_of_avro session_user shuffle
+spark_partition_id to_protobuf try_reflect uniform user uuid version when
+"""
+"""Functions of Spark's that a job's SQL may not call; some are operators, too, and no functions before a parenthesis."""
+
+
+def test_every_function_of_sparks_is_known_here(spark):
+    found = spark._jvm.org.apache.spark.sql.catalyst.analysis.FunctionRegistry.builtin().listFunction()
+    names = {name for name in re.findall(r"\w+", found.mkString(" ")) if not name.isdigit()}
+    assert sorted(names - OF_QUERIES) == REFUSED.split()
