@@ -10,6 +10,7 @@ from pyspark.sql.types import StructType
 
 from lakehouse.lake.frame import as_json, col, quoted
 from lakehouse.lake.quality import OF_RUN
+from lakehouse.lake.statements import expression
 from lakehouse.lake.table import exists, read_table
 
 if TYPE_CHECKING:
@@ -73,8 +74,8 @@ def fingerprints(
 
 
 def _batches(spark: SparkSession, ledger: Table) -> DataFrame:
-    told = read_table(spark, ledger).where("event = 'batch'")
-    return told.agg(*[F.expr(f"sum({one}) AS `{one}`") for one in _OF_ALL_BATCHES])
+    told = read_table(spark, ledger).where(expression("event = 'batch'"))
+    return told.agg(*[expression(f"sum({one}) AS `{one}`") for one in _OF_ALL_BATCHES])
 
 
 def _of(frame: DataFrame, without: Collection[str]) -> Fingerprint:

@@ -19,6 +19,7 @@ from lakehouse.errors import ConfigError, first_line
 from lakehouse.lake.batch import BYTES, CODE, MESSAGE, RAW, RECEIVED, RECEIVED_TYPE, SKIP, SOURCE, TEXT
 from lakehouse.lake.faults import is_of_values
 from lakehouse.lake.frame import as_json, col, literal, quoted, together
+from lakehouse.lake.statements import expression, struct_of
 from lakehouse.spec.contract import Contract
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def check(
     kept, counts = counted(judged.localCheckpoint(eager=False), asked, beside, skips=arrived.skips)
     bad_files = len(arrived.bad_files)
     beside_rows = [name for name in kept.columns if name.startswith("__")]
-    accepted = kept.where(f"({asked.fate()}) = 'accept'").drop(*beside_rows)
+    accepted = kept.where(expression(f"({asked.fate()}) = 'accept'")).drop(*beside_rows)
     quality = quality_of(known, counts, where=where, bad_files=bad_files) if contract else None
     if quality and not beside.row_by_row:
         gate(known, quality, counts)
@@ -127,9 +128,9 @@ def is_judged_alone(contract: Contract | None) -> bool:
 
 def _with_received(rows: DataFrame) -> DataFrame:
     """The rows with what was received of each as one struct: it is made into text only where a row is put aside."""
-    received = [quoted(name) for name in rows.columns if name != SOURCE and not name.startswith("__")]
-    # one field at least, since to_json does not take an empty struct; one expression, as of thousands each takes time
-    whole = F.expr(f"struct({', '.join(received) or 'NULL AS nothing'})")
+    received = [name for name in rows.columns if name != SOURCE and not name.startswith("__")]
+    # one field at least, since to_json does not take an empty struct
+    whole = struct_of(received) if received else F.struct(F.lit(None).alias("nothing"))
     skip = {} if SKIP in rows.columns else {SKIP: F.lit(None).cast("string")}
     return rows.withColumns({AS_RECEIVED: whole, **skip})
 
@@ -200,7 +201,7 @@ def judge(
     as_received |= {name: F.col(name) for name in (RECEIVED, BYTES) if name in rows.columns}
     if is_judged_alone(known):
         # a row that is kept need not be carried as it was received, too
-        aside = F.expr(f"({asked.fate()}) = 'quarantine'")
+        aside = expression(f"({asked.fate()}) = 'quarantine'")
         as_received = {name: F.when(aside, value).alias(name) for name, value in as_received.items()}
     return flagged.withColumns(as_received).drop(RAW, TEXT, AS_RECEIVED)
 
@@ -220,7 +221,7 @@ def counted(
     compiled, interpreted = _together(asked, compiled=True), _together(asked, compiled=False)
     with _told(asked):
         rows = compared(judged, asked, beside)
-        seen = asked.computed(rows).withColumn(_ACCEPTED, F.expr(f"{asked.whole} AND ({asked.fate()}) = 'accept'"))
+        seen = asked.computed(rows).withColumn(_ACCEPTED, expression(f"{asked.whole} AND ({asked.fate()}) = 'accept'"))
         if not is_kept:
             return rows, _sums(seen, [*wanted, *broken.values(), *compiled, *interpreted])
         counts = dict.fromkeys(broken, 0) | _sums(seen, [*wanted, *compiled])
@@ -230,7 +231,7 @@ def counted(
 
 
 def _sums(rows: DataFrame, wanted: Sequence[str]) -> dict[str, Any]:
-    return rows.agg(*map(F.expr, wanted)).collect()[0].asDict()
+    return rows.agg(*map(expression, wanted)).collect()[0].asDict()
 
 
 def _counted(asked: Asked, columns: Sequence[str], skips: Sequence[str]) -> list[str]:
@@ -306,7 +307,7 @@ def _received(columns: Sequence[str]) -> list[Column]:
 
 def _rejected(kept: DataFrame, asked: Asked, beside: Sequence[Column], hidden: Collection[str]) -> DataFrame:
     """The rows that are put aside, as quarantine takes them."""
-    aside = kept.where(f"({asked.fate()}) = 'quarantine'").withColumn(REASONS, F.expr(asked.reasons()))
+    aside = kept.where(expression(f"({asked.fate()}) = 'quarantine'")).withColumn(REASONS, expression(asked.reasons()))
     columns = F.coalesce(_PARSED, _RECORD) if _PARSED in kept.columns else F.col(_RECORD)
     return aside.select(
         F.col(_RECORD).alias("record"),

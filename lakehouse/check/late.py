@@ -11,6 +11,7 @@ from lakehouse.check.contract import Checked
 from lakehouse.errors import ImbalanceError
 from lakehouse.lake.batch import CAME, FAULTS, HANDED, LATE_AT, ONCE, SOURCE
 from lakehouse.lake.frame import as_json, counted
+from lakehouse.lake.statements import expression
 
 if TYPE_CHECKING:
     from lakehouse.lake.batch import Arrived
@@ -57,7 +58,7 @@ def by_watermark(arrived: Arrived) -> Checked:
         raise ImbalanceError(message, hint="a fault of this library, or Spark reads the source in another way")
     at = datetime.fromtimestamp((arrived.watermark_ms or 0) / 1000, UTC)
     told = F.when(F.col("code") == LATE, f"the watermark was at {at.isoformat(timespec='milliseconds')}")
-    rejected = kept.where("code IS NOT NULL").select(
+    rejected = kept.where(expression("code IS NOT NULL")).select(
         "record", "source", "code", "reasons", F.coalesce(told, F.array_join("reasons", ", ")).alias("message")
     )
     broken = {"dedupe": duplicates, "late_for_some_windows": counts["late_for_some_windows"]}

@@ -18,6 +18,7 @@ from lakehouse.check.rules import Asked
 from lakehouse.errors import ConfigError, first_line
 from lakehouse.lake.batch import TOLD
 from lakehouse.lake.frame import materialise, quoted
+from lakehouse.lake.statements import expression
 from lakehouse.spec.expression import ReferenceCheck, UniqueCheck
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def compared(rows: DataFrame, asked: Asked, beside: Beside) -> DataFrame:
         if not isinstance(rule.asks, UniqueCheck | ReferenceCheck):
             continue
         which = f"{asked.goes_on}{asked.only(rule)}"
-        judged = asked.computed(rows, [rule]).where(which)
+        judged = asked.computed(rows, [rule]).where(expression(which))
         try:
             broken = _broken(judged, rule, beside)
         except AnalysisException as error:
@@ -93,7 +94,7 @@ def _broken(judged: DataFrame, rule: Rule, beside: Beside) -> list[tuple[DataFra
     keys = records.distinct() if beside.record else records
     values = keys.columns[: len(asks.columns)]
     found: list[tuple[DataFrame, Sequence[str]]]
-    found = [(keys.groupBy(*values).count().where("count > 1").drop("count"), asks.columns)]
+    found = [(keys.groupBy(*values).count().where(expression("count > 1")).drop("count"), asks.columns)]
     if asks.in_table and beside.target is not None:
         columns = (*asks.columns, *beside.record)
         found.append((_held(judged, asks, beside.target, beside.record), columns))
@@ -102,8 +103,8 @@ def _broken(judged: DataFrame, rule: Rule, beside: Beside) -> list[tuple[DataFra
 
 def _keys(rows: DataFrame, columns: Sequence[str], record: Sequence[str] = ()) -> DataFrame:
     """What rows have in columns, under names of its own; where one is NULL, there is nothing to compare."""
-    named = rows.selectExpr(*[f"{column} AS __k{index}" for index, column in enumerate((*columns, *record))])
-    return named.where(" AND ".join(f"__k{index} IS NOT NULL" for index in range(len(columns))))
+    named = rows.select(*[expression(column).alias(f"__k{index}") for index, column in enumerate((*columns, *record))])
+    return named.where(expression(" AND ".join(f"__k{index} IS NOT NULL" for index in range(len(columns)))))
 
 
 def _absent(judged: DataFrame, asks: ReferenceCheck, table: DataFrame) -> DataFrame:
@@ -150,7 +151,7 @@ def _marked(
     own = {name: f"__found{index}_{name}" for name in values.columns}
     values = values.withColumnsRenamed(own).withColumn("__found", F.lit(True))
     values = F.broadcast(values) if count <= _SMALL else values
-    same = _all([F.expr(f"{column} <=> {name}") for column, name in zip(columns, own.values(), strict=True)])
+    same = _all([expression(f"{column} <=> {name}") for column, name in zip(columns, own.values(), strict=True)])
     names = rows.columns
     joined = asked.computed(rows, [rule]).join(values, same, "left")
     marked = asked.mark(joined, index, f"__found AND {which}")

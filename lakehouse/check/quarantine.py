@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 from lakehouse.errors import CommitMissingError, ConfigError, ImbalanceError, first_line
 from lakehouse.lake.batch import RECEIVED_TYPE, SOURCE_TYPE
 from lakehouse.lake.frame import literal, small_frame
+from lakehouse.lake.statements import expression, run_sql
 from lakehouse.lake.table import commits, create, exists, head, read_table
 from lakehouse.spec.document import nearest
 from lakehouse.spec.expression import columns_of, row_condition
@@ -181,10 +182,11 @@ def _discard_again(spark: SparkSession, table: Table, identity: Identity) -> Non
     own, others = f"q.job = {job} AND q.stream = {stream}", f"job = {job} AND stream <> {stream}"
     closed = f"record, max_by(closed_by, closed_at) AS who, max_by(why, closed_at) AS why FROM {table.sql}"
     seen = f"SELECT {places}, {closed} WHERE {DISCARDED} AND {others} GROUP BY {places}, record"
-    spark.sql(
+    run_sql(
+        spark,
         f"MERGE INTO {table.sql} AS q USING ({seen}) AS d ON {own} AND q.batch = {identity.batch} "
         f"AND q.outcome IS NULL AND q.record <=> d.record AND {same} WHEN MATCHED THEN UPDATE SET "
-        "outcome = 'discarded', closed_at = current_timestamp(), closed_by = d.who, why = d.why"
+        "outcome = 'discarded', closed_at = current_timestamp(), closed_by = d.who, why = d.why",
     )
 
 
@@ -197,7 +199,7 @@ def every_row(spark: SparkSession, table: Table) -> DataFrame:
 
 def open_rows(spark: SparkSession, table: Table) -> DataFrame:
     """The rows that nobody has dealt with yet."""
-    return every_row(spark, table).where(OPEN)
+    return every_row(spark, table).where(expression(OPEN))
 
 
 def condition(rows: DataFrame, text: str) -> str:
@@ -220,7 +222,7 @@ def _fault(rows: DataFrame, text: str) -> str | None:
         strange = sorted(name for name in columns_of(text) if name.lower() not in _COLUMNS)
         if strange:
             return f"the quarantine has no column '{strange[0]}'{nearest(strange[0], list(_COLUMNS))}"
-        kind = rows.select(F.expr(row_condition(text)).alias("it")).schema["it"].dataType.simpleString()
+        kind = rows.select(expression(row_condition(text)).alias("it")).schema["it"].dataType.simpleString()
     except (ValueError, PySparkException) as error:
         return first_line(error)
     if kind != "boolean":
@@ -259,7 +261,7 @@ def _complete(spark: SparkSession, table: Table) -> None:
     lacking = {name: kind for name, kind in _COLUMNS.items() if name not in have}
     if lacking:
         told = ", ".join(f"{name} {kind} COMMENT {literal(_COMMENTS[name])}" for name, kind in lacking.items())
-        spark.sql(f"ALTER TABLE {table.sql} ADD COLUMNS ({told})")
+        run_sql(spark, f"ALTER TABLE {table.sql} ADD COLUMNS ({told})")
 
 
 def supersede(came: DataFrame, table: Table, identity: Identity, same: str) -> None:
@@ -276,11 +278,12 @@ def supersede(came: DataFrame, table: Table, identity: Identity, same: str) -> N
     came.createOrReplaceTempView(view)
     others = f"q.job = {literal(identity.job)} AND q.stream <> {literal(identity.stream)}"
     try:
-        spark.sql(
+        run_sql(
+            spark,
             f"MERGE INTO {table.sql} AS q USING {view} AS c "
             f"ON {others} AND q.requeue IS NULL AND q.outcome IS NULL AND ({same}) WHEN MATCHED THEN UPDATE SET "
             f"requeue = {literal(identity.stream)}, requeued_at = current_timestamp(), outcome = 'replayed', "
-            "closed_at = current_timestamp()"
+            "closed_at = current_timestamp()",
         )
     finally:
         spark.catalog.dropTempView(view)
@@ -298,7 +301,7 @@ def release(spark: SparkSession, table: Table, requeue: str) -> None:
 
     That goes first: where this is ended in between, no row is there twice, and it is done again.
     """
-    spark.sql(f"DELETE FROM {table.sql} WHERE stream = {literal(REQUEUE + requeue)}")  # noqa: S608 -- quoted
+    run_sql(spark, f"DELETE FROM {table.sql} WHERE stream = {literal(REQUEUE + requeue)}")  # noqa: S608 -- quoted
     taken = f"requeue = {literal(requeue)} AND outcome IS NULL"
     _updated(spark, table, "requeue = NULL, requeued_at = NULL", taken)
 
@@ -309,7 +312,7 @@ def take_back(spark: SparkSession, table: Table, which: str, requeues: Sequence[
         taken = f"requeue IN ({', '.join(map(literal, requeues))})"
         _complete(spark, table)
         _updated(spark, table, "requeue = NULL, requeued_at = NULL, outcome = NULL, closed_at = NULL", taken)
-    spark.sql(f"DELETE FROM {table.sql} WHERE {which}")  # noqa: S608 -- quoted
+    run_sql(spark, f"DELETE FROM {table.sql} WHERE {which}")  # noqa: S608 -- quoted
 
 
 def discard(spark: SparkSession, table: Table, which: str, *, why: str, who: str) -> int:
@@ -339,12 +342,12 @@ def closed_before(job: str, limit: datetime) -> tuple[str, str]:
 def expire(spark: SparkSession, table: Table, which: str) -> int:
     """Remove rows for good, in one commit; how many they were. Their bytes go with the files, by vacuum."""
     _complete(spark, table)
-    return int(spark.sql(f"DELETE FROM {table.sql} WHERE {which}").collect()[0][0])  # noqa: S608 -- quoted
+    return int(run_sql(spark, f"DELETE FROM {table.sql} WHERE {which}").collect()[0][0])  # noqa: S608 -- quoted
 
 
 def _updated(spark: SparkSession, table: Table, what: str, which: str) -> int:
     """Change marks, in one commit; of how many rows. Spark has judged the condition by itself before."""
-    return int(spark.sql(f"UPDATE {table.sql} SET {what} WHERE {which}").collect()[0][0])  # noqa: S608 -- judged
+    return int(run_sql(spark, f"UPDATE {table.sql} SET {what} WHERE {which}").collect()[0][0])  # noqa: S608 -- judged
 
 
 def _stamped(frame: DataFrame, stage: str, identity: Identity, now: datetime) -> DataFrame:

@@ -20,6 +20,7 @@ from lakehouse.check.named import CHECKS
 from lakehouse.errors import ConfigError, first_line
 from lakehouse.lake.batch import CODE, SKIP, TOLD
 from lakehouse.lake.frame import col, literal
+from lakehouse.lake.statements import expression
 from lakehouse.lake.types import parts
 from lakehouse.spec.expression import RowCheck, at_time
 from lakehouse.spec.functions import NAMED
@@ -157,7 +158,7 @@ class Asked:
         """The rows with a rule noted as broken where a condition is true."""
         name = self.numbers[index // _BITS]
         bit = f"CASE WHEN {condition} THEN {_bit(index)} ELSE 0L END"
-        return rows.withColumns({name: F.expr(f"{name} | {bit}"), _WORST: F.expr(f"greatest({_WORST}, {bit})")})
+        return rows.withColumns({name: expression(f"{name} | {bit}"), _WORST: expression(f"greatest({_WORST}, {bit})")})
 
     def computed(self, rows: DataFrame, rules: Iterable[Rule] | None = None) -> DataFrame:
         """The rows with what the named checks of rules say, each as a column that the rules' SQL reads."""
@@ -167,7 +168,7 @@ class Asked:
         for one in found.values():
             takes = NAMED[one.name].takes
             arguments = [
-                F.expr(self.sql(text)) if kind == "value" else int(text) if kind == "number" else text
+                expression(self.sql(text)) if kind == "value" else int(text) if kind == "number" else text
                 for kind, text in zip(takes, one.arguments, strict=True)
             ]
             rows = rows.withColumn(one.column, CHECKS[one.name](*arguments))
@@ -191,7 +192,7 @@ def with_broken(typed: DataFrame, asked: Asked) -> DataFrame:
         for index, rule in alone
         if isinstance(rule.asks, RowCheck)
     }
-    flags = {index: F.expr(f"CASE WHEN {one} THEN {_bit(index)} ELSE 0L END") for index, one in broken.items()}
+    flags = {index: expression(f"CASE WHEN {one} THEN {_bit(index)} ELSE 0L END") for index, one in broken.items()}
     none = F.lit(0).cast("bigint")
     numbers = [
         reduce(Column.bitwiseOR, [flags[index] for index in flags if index // _BITS == number], none).alias(name)
@@ -231,12 +232,12 @@ def _faults(typed: DataFrame, asked: Asked, rules: Sequence[Rule]) -> str | None
     shown = rules[0].check
     try:
         rows = asked.computed(typed, rules)
-        texts = [f"{asked.sql(check.sql)} AS __{index}" for index, (_, check) in enumerate(asks)]
-        kinds = [*rows.selectExpr("1 AS __one", *texts).schema.fields[1:]]
+        texts = [expression(asked.sql(check.sql)).alias(f"__{index}") for index, (_, check) in enumerate(asks)]
+        kinds = [*rows.select(F.lit(1), *texts).schema.fields[1:]]
         together = [asked.together(index, rule, "true")[0] for index, rule in enumerate(of_all)]
-        kinds += [*rows.selectExpr(*together).schema.fields] if together else []
+        kinds += [*rows.select(*map(expression, together)).schema.fields] if together else []
         keys = [column for rule in rules for column in getattr(rule.asks, "columns", ())]
-        compared = rows.selectExpr("1 AS __one", *keys).schema.fields[1:]
+        compared = rows.select(F.lit(1), *map(expression, keys)).schema.fields[1:]
     except PySparkException as error:
         return f"Spark does not understand '{shown}': {first_line(error)}"
     for text, field in zip(keys, compared, strict=True):

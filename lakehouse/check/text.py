@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 from pyspark.sql.types import BinaryType, DateType, IntegralType, StringType
 
+from lakehouse.lake.statements import expression
 from lakehouse.spec.time_pattern import EPOCHS, time_pattern
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def _by_format(text: Column, form: str, declared: Declared) -> Column:
     if pattern.short_year:
         # Spark takes yy for a year from 2000 on; no 29th of February is lost, since 1900 is never meant
         beyond = F.year(read) >= (declared.two_digit_years_from or 2000) + 100
-        read = F.when(beyond, read - F.expr("interval 100 years")).otherwise(read)
+        read = F.when(beyond, read - expression("interval 100 years")).otherwise(read)
     return read if pattern.has_offset else in_zone(read, declared)
 
 
@@ -128,7 +129,7 @@ def in_zone(wall: Column, declared: Declared) -> Column:
     zone = declared.time_zone
     if zone is None:
         return wall
-    day = F.expr(_DAY)
+    day = expression(_DAY)
 
     def shown(wall: Column) -> Column:
         tried = [F.to_utc_timestamp(wall - day, zone) + day, F.to_utc_timestamp(wall + day, zone) - day]

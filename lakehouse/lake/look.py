@@ -10,6 +10,7 @@ from pyspark.errors import ParseException
 from pyspark.sql.types import StructType
 
 from lakehouse.lake.log import commit_file, parse_metrics, read_actions, read_checksum
+from lakehouse.lake.statements import run_sql
 from lakehouse.lake.storage import local
 from lakehouse.lake.table import Commit, Layout, head, layout, read_table
 
@@ -91,7 +92,7 @@ def weighed(table: Table, commit: Commit) -> tuple[int, int]:
 
 def _asked(spark: SparkSession, table: Table, newest: Commit) -> Look:
     """What Spark says of it."""
-    properties = {row.key: row.value for row in spark.sql(f"SHOW TBLPROPERTIES {table.sql}").collect()}
+    properties = {row.key: row.value for row in run_sql(spark, f"SHOW TBLPROPERTIES {table.sql}").collect()}
     prefix = "delta.feature."
     features = frozenset(name.removeprefix(prefix) for name in properties if name.startswith(prefix))
     schema = read_table(spark, table, newest.version).schema

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from lakehouse.errors import ConfigError, LakeNotWritableError
 from lakehouse.lake.checkpoint import Checkpoint
 from lakehouse.lake.frame import literal, quoted
+from lakehouse.lake.statements import run_sql
 from lakehouse.lake.storage import local
 from lakehouse.lake.table import Table
 
@@ -100,5 +101,5 @@ class Lake:
         if self.catalog:
             schema, name = table.name.split(".")
             full = ".".join(map(quoted, (self.catalog, schema, name)))
-            spark.sql(f"CREATE SCHEMA IF NOT EXISTS {quoted(self.catalog)}.{quoted(schema)}")
-            spark.sql(f"CREATE TABLE IF NOT EXISTS {full} USING DELTA LOCATION {literal(table.path)}")
+            run_sql(spark, f"CREATE SCHEMA IF NOT EXISTS {quoted(self.catalog)}.{quoted(schema)}")
+            run_sql(spark, f"CREATE TABLE IF NOT EXISTS {full} USING DELTA LOCATION {literal(table.path)}")

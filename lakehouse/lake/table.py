@@ -15,6 +15,7 @@ from pyspark.sql.types import StructType
 from lakehouse.errors import LogUnreadableError, NotDeltaError, SourceNotFoundError
 from lakehouse.lake.frame import literal, quoted, sql_type
 from lakehouse.lake.log import commit_file, newest_version, parse_info, read_actions, read_info
+from lakehouse.lake.statements import run_sql
 from lakehouse.lake.storage import local
 from lakehouse.lake.types import resolved
 
@@ -108,7 +109,7 @@ def commits(spark: SparkSession, table: Table, limit: int) -> Iterable[Commit]:
         return islice(_logged(place / "_delta_log"), limit)
     try:
         rows = (
-            spark.sql(f"DESCRIBE HISTORY {table.sql} LIMIT {limit}")
+            run_sql(spark, f"DESCRIBE HISTORY {table.sql} LIMIT {limit}")
             .select(
                 "version",
                 "operation",
@@ -212,9 +213,9 @@ class Layout:
 
 def layout(spark: SparkSession, table: Table) -> Layout:
     """How the table is laid out now."""
-    properties = {row.key: row.value for row in spark.sql(f"SHOW TBLPROPERTIES {table.sql}").collect()}
+    properties = {row.key: row.value for row in run_sql(spark, f"SHOW TBLPROPERTIES {table.sql}").collect()}
     clustering = json.loads(properties.get("clusteringColumns", "[]"))
-    (partitions,) = spark.sql(f"DESCRIBE DETAIL {table.sql}").select("partitionColumns").collect()[0]
+    (partitions,) = run_sql(spark, f"DESCRIBE DETAIL {table.sql}").select("partitionColumns").collect()[0]
     return Layout(tuple(partitions), tuple(".".join(parts) for parts in clustering))
 
 
@@ -256,7 +257,7 @@ def create(
             + ", ".join(f"{literal(name)} = {literal(value)}" for name, value in properties.items())
             + ")"
         )
-    spark.sql(" ".join(statement))
+    run_sql(spark, " ".join(statement))
 
 
 def _place(name: str, columns: StructType | Mapping[str, str]) -> str:

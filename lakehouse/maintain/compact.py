@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from lakehouse.lake.statements import run_sql
 from lakehouse.lake.table import commits
 from lakehouse.maintain.commit import Done, attempted, noted
 from lakehouse.maintain.files import at_rest, shape
@@ -151,7 +152,7 @@ def _settings(bounds: Bounds, cube: int) -> dict[str, str]:
 def _made(spark: SparkSession, table: Table, step: Step, statement: str, settings: Mapping[str, str]) -> dict[str, int]:
     """Run it, and what Delta says that it did; it makes no commit where there is nothing to do."""
     with noted(spark, step, settings):
-        metrics = attempted(lambda: spark.sql(statement).collect()[0].metrics, table, step)
+        metrics = attempted(lambda: run_sql(spark, statement).collect()[0].metrics, table, step)
     vectors = metrics.deletionVectorStats
     return {
         "files_before": metrics.numFilesRemoved,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from lakehouse.check import quarantine
+from lakehouse.lake.statements import expression
 from lakehouse.maintain.commit import Done, attempted, noted
 
 if TYPE_CHECKING:
@@ -37,7 +38,9 @@ def expire(spark: SparkSession, table: Table, kept: Mapping[str, timedelta], *, 
     closed, still_open = zip(*(quarantine.closed_before(job, now - time) for job, time in kept.items()), strict=True)
     old, waiting = (" OR ".join(f"({which})" for which in one) for one in (closed, still_open))
     rows = quarantine.every_row(spark, table)
-    found = rows.agg(F.count_if(F.expr(old)).alias("old"), F.count_if(F.expr(waiting)).alias("waiting")).collect()[0]
+    found = rows.agg(
+        F.count_if(expression(old)).alias("old"), F.count_if(expression(waiting)).alias("waiting")
+    ).collect()[0]
     why = f"rows dealt with longer ago than {', '.join(sorted({str(time) for time in kept.values()}))}"
     if found.waiting:
         why += "; rows as old that nobody has dealt with stay: requeue or discard them"

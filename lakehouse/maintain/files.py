@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 
 from lakehouse.lake.frame import col
 from lakehouse.lake.log import parse_metrics, read_checksum
+from lakehouse.lake.statements import run_sql
 from lakehouse.lake.storage import local
 from lakehouse.lake.table import head, read_table
 
@@ -78,7 +79,7 @@ def shape(spark: SparkSession, table: Table) -> Shape:
     """
     newest = head(spark, table)
     frame = read_table(spark, table, newest.version if newest else None)
-    detail = spark.sql(f"DESCRIBE DETAIL {table.sql}").collect()[0]
+    detail = run_sql(spark, f"DESCRIBE DETAIL {table.sql}").collect()[0]
     # a table may have a column of that name
     hidden = frame.metadataColumn("_metadata")
     partitions = [col(name) for name in detail.partitionColumns]

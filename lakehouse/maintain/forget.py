@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from lakehouse.lake.frame import col
+from lakehouse.lake.statements import expression
 from lakehouse.lake.table import read_table
 from lakehouse.maintain.commit import attempted, note, noted
 
@@ -43,7 +44,7 @@ def forget(spark: SparkSession, auxiliary: Table, older_than: datetime) -> int:
     def forgotten() -> int:
         # the frame is evaluated inside of the commit's own transaction, which so has read what it replaces
         table = read_table(spark, auxiliary)
-        found = table.where(old)
+        found = table.where(expression(old))
         count = found.where(F.col("_kind") != FORGOTTEN).count()
         if count:
             writer = _remains(found, table, at).coalesce(1).write.format("delta").mode("overwrite")
@@ -66,7 +67,7 @@ def _remains(found: DataFrame, table: DataFrame, at: str) -> DataFrame:
         "_kind": F.lit(FORGOTTEN),
         # by sequence first, as all events are ordered
         "_event": F.col("_event"),
-        "_kept_at": F.expr(at),
+        "_kept_at": expression(at),
         # of no batch: NULL would be neither a batch's own row nor another's
         "_stream": F.lit(""),
         "_batch": F.lit(-1),

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from lakehouse.lake.statements import run_sql
 from lakehouse.lake.storage import list_files, read_lines
 from lakehouse.lake.table import commits, head
 from lakehouse.maintain.commit import MOVES
@@ -47,7 +48,7 @@ def needs(spark: SparkSession, lake: Lake, table: Table, *, unconcerned: Collect
     found: list[Need] = []
     names = _names(spark, lake)
     # the id by which a checkpoint knows its source
-    table_id = spark.sql(f"DESCRIBE DETAIL {table.sql}").collect()[0].id if names else ""
+    table_id = run_sql(spark, f"DESCRIBE DETAIL {table.sql}").collect()[0].id if names else ""
     for name in names:
         checkpoint, job = lake.checkpoint(name), name.removesuffix(".refresh")
         need = _streaming(spark, checkpoint, name, table, table_id)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from lakehouse.lake.frame import literal
+from lakehouse.lake.statements import run_sql
 from lakehouse.lake.table import commits, head
 from lakehouse.maintain.commit import Done, attempted, noted
 
@@ -41,7 +42,9 @@ def vacuum(
     for need in needs:
         if need.since is None:
             return Done("vacuum", "skipped", need.why)
-    detail = spark.sql(f"DESCRIBE DETAIL {table.sql}").select("properties", F.unix_seconds("createdAt").alias("made"))
+    detail = run_sql(spark, f"DESCRIBE DETAIL {table.sql}").select(
+        "properties", F.unix_seconds("createdAt").alias("made")
+    )
     found = detail.collect()[0]
     now = datetime.now(UTC)
     own = _own(spark, found.properties or {})
@@ -64,13 +67,13 @@ def vacuum(
         "spark.databricks.delta.retentionDurationCheck.enabled": "true" if kept >= LEAST else "false",
     }
     with noted(spark, "vacuum", settings):
-        files = spark.sql(f"{statement} DRY RUN").count()
+        files = run_sql(spark, f"{statement} DRY RUN").count()
         if not files:
             return Done("vacuum", "nothing", f"no file is older; {why}")
         if dry_run:
             return Done("vacuum", "planned", why, {"files": files})
         before = head(spark, table)
-        attempted(lambda: spark.sql(statement).collect(), table, "vacuum")
+        attempted(lambda: run_sql(spark, statement).collect(), table, "vacuum")
     since = before.version if before else -1
     made = {one.operation: one.metrics for one in commits(spark, table, 20) if one.version > since}
     # not every storage has these commits: there the listing tells
@@ -95,7 +98,7 @@ def _own(spark: SparkSession, properties: Mapping[str, str]) -> timedelta:
     if not said:
         return timedelta(days=7)
     epoch = "TIMESTAMP '1970-01-01 00:00:00+00:00'"
-    row = spark.sql(f"SELECT unix_seconds({epoch} + CAST({literal(said)} AS INTERVAL)) AS seconds").collect()[0]
+    row = run_sql(spark, f"SELECT unix_seconds({epoch} + CAST({literal(said)} AS INTERVAL)) AS seconds").collect()[0]
     return timedelta(seconds=row.seconds)
 
 

@@ -13,6 +13,7 @@ from pyspark.sql.types import DataType
 
 from lakehouse.lake.batch import CODE, MESSAGE, RAW, SOURCE, SOURCE_TYPE, TEXT, unite
 from lakehouse.lake.frame import as_json, literal, materialise, of_json
+from lakehouse.lake.statements import expression
 from lakehouse.lake.storage import FileEntry, list_files
 from lakehouse.read.control import Controlled
 from lakehouse.read.files import read_files
@@ -111,8 +112,8 @@ def again(rows: DataFrame, source: FilesSource, *, links: Links, checkpoint: Che
     text = F.when(F.col("parsed").isNotNull(), F.col("record")).alias(TEXT)
     columns = F.coalesce("parsed", "record").alias("record")
     kept = materialise(rows.select(columns, text, "source.file", "source.position", "types"))
-    of_files = kept.where("record IS NULL").groupBy("file").count().collect()
-    frames = _records(kept.where("record IS NOT NULL"), run_id, now)
+    of_files = kept.where(expression("record IS NULL")).groupBy("file").count().collect()
+    frames = _records(kept.where(expression("record IS NOT NULL")), run_id, now)
     if not of_files:
         return Came(unite(frames))
     files = _files(spark, links.folder, source, sorted(row.file for row in of_files))
@@ -143,8 +144,8 @@ def _files(spark: SparkSession, folder: str, source: FilesSource, wanted: Sequen
 
 def _records(kept: DataFrame, run_id: str, now: datetime) -> list[DataFrame]:
     """The rows that hold their columns, a frame for each set of columns and types that there was."""
-    kinds = kept.select(F.expr(_KIND).alias("kind")).distinct().orderBy("kind").collect()
-    return [_of_kind(kept.where(F.expr(f"{_KIND} = {literal(row.kind)}")), row.kind, run_id, now) for row in kinds]
+    kinds = kept.select(expression(_KIND).alias("kind")).distinct().orderBy("kind").collect()
+    return [_of_kind(kept.where(expression(f"{_KIND} = {literal(row.kind)}")), row.kind, run_id, now) for row in kinds]
 
 
 def _of_kind(rows: DataFrame, kind: str, run_id: str, now: datetime) -> DataFrame:

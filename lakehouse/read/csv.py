@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 
 from lakehouse.lake.batch import BYTES, CODE, MESSAGE, RAW, SOURCE, TEXT, BadFile
 from lakehouse.lake.frame import as_json, col, materialise, quoted, together
+from lakehouse.lake.statements import array_of
 from lakehouse.lake.storage import local, plain_path
 from lakehouse.read.csv_breaks import LINE_BREAK, ODD, OWN, UNCLOSED, drop_returns, find_swallowed, look_for_signs
 from lakehouse.read.header import check_header
@@ -25,7 +26,6 @@ from lakehouse.read.scan import (
     ORDINAL,
     URI,
     Unreadable,
-    array_of,
     decode,
     glob_escaped,
     holds,
@@ -302,7 +302,7 @@ def _parsed(
     rows = rows.where(filled | ~F.coalesce(blank, F.lit(False))).select("*", *place())
     no_text = F.lit(None).cast("string")
     # in one text, as a look at each of thousands of columns takes long to compile
-    text = F.expr(f"concat_ws('{_UNIT}', {', '.join(map(quoted, header.names))})")
+    text = F.concat_ws(_UNIT, array_of(header.names))
     signs = look_for_signs(text, header, options)
     return rows.withColumns({OWN: no_text, MESSAGE: no_text, **signs})
 
@@ -369,7 +369,9 @@ def _judged(rows: DataFrame, header: Header) -> DataFrame:
     code = F.coalesce(OWN, F.when(F.col(RAW).isNotNull(), "FIELD_COUNT"))
     wrong = rows.withColumns({CODE: code, MESSAGE: F.coalesce(MESSAGE, message_of(code, _MESSAGES))})
     beside = [name for name in (TEXT, BYTES) if name in rows.columns]
-    return wrong.selectExpr(*map(quoted, header.names), RAW, CODE, MESSAGE, *beside, URI, BLOCK, ORDINAL)
+    wanted = {*header.names, RAW, CODE, MESSAGE, *beside, URI, BLOCK, ORDINAL}
+    # what goes is named, which is little beside thousands of columns
+    return wrong.drop(*[col(name) for name in wrong.columns if name not in wanted])
 
 
 def columns(spark: SparkSession, paths: Sequence[str], source: FilesSource) -> dict[str, str]:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from lakehouse.lake.batch import RAW
-from lakehouse.lake.frame import as_json, col, materialise, quoted
+from lakehouse.lake.frame import as_json, col, materialise
+from lakehouse.lake.statements import array_of, expression, struct_of
 from lakehouse.lake.storage import plain_path
-from lakehouse.read.scan import ORDINAL, URI, array_of, glob_escaped, holds
+from lakehouse.read.scan import ORDINAL, URI, glob_escaped, holds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,7 +95,7 @@ def find_swallowed(rows: DataFrame, header: Header, options: CsvOptions) -> Data
     last = rows.groupBy(URI).agg(
         F.max(ORDINAL).alias("__last"), F.max_by(_BREAKS, ORDINAL).alias("__ends"), F.max(_STRANGE).alias("__strange")
     )
-    suspects = _paths(last.where("__ends OR __strange"))
+    suspects = _paths(last.where(expression("__ends OR __strange")))
     if not suspects:
         return rows.withColumn(OWN, F.coalesce(OWN, _mixed(F.col(RAW), other, options)))
     texts = _whole(rows.sparkSession, suspects, options)
@@ -114,7 +115,7 @@ def find_swallowed(rows: DataFrame, header: Header, options: CsvOptions) -> Data
 
     code = F.when(holds(values, lambda value: lost(value) & foreign(value)), LINE_BREAK)
     code = code.when(holds(values, lost), UNCLOSED)
-    shown = as_json(F.expr(f"struct({', '.join(map(quoted, header.names))})"))
+    shown = as_json(struct_of(header.names))
     joined = materialise(joined.withColumn("__swallows", code).drop("__last", "__text"))
     found = F.coalesce(OWN, _mixed(F.col(RAW), other, options), "__swallows")
     return joined.withColumns({RAW: F.coalesce(RAW, F.when(F.col("__swallows").isNotNull(), shown)), OWN: found})

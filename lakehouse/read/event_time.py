@@ -17,6 +17,7 @@ from pyspark.sql.types import TimestampNTZType, TimestampType
 from lakehouse.errors import ColumnMissingError, ConfigError, first_line
 from lakehouse.lake.batch import CAME, FAULTS, HANDED, LATE_AT, ONCE, SOURCE
 from lakehouse.lake.frame import col, quoted
+from lakehouse.lake.statements import expression
 from lakehouse.spec.event_time import EVENTS, WINDOW_END, WINDOW_START, Watermark, Window, seconds
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def columns(rows: DataFrame, source: TableSource) -> DataFrame:
 def windows(rows: DataFrame, window: Window, watermark: Watermark) -> DataFrame:
     """The rows put together by when they happened."""
     stretch = F.window(col(watermark.column), window.size, window.step).alias("__window")
-    values = [F.expr(value).alias(name) for name, value in window.values.items()]
+    values = [expression(value).alias(name) for name, value in window.values.items()]
     found = rows.groupBy(stretch, *map(col, window.by)).agg(*values, F.count("*").alias(EVENTS))
     return found.select(
         F.col("__window.start").alias(WINDOW_START),
@@ -107,7 +108,7 @@ def _fits(rows: DataFrame, source: TableSource, watermark: Watermark) -> None:
         raise ConfigError(message, hint="cast it in the job that writes the table: its contract can say so")
     for name, value in source.window.values.items() if source.window else ():
         try:
-            rows.groupBy().agg(F.expr(value).alias("it")).schema  # noqa: B018 -- this is where Spark looks at it
+            rows.groupBy().agg(expression(value).alias("it")).schema  # noqa: B018 -- this is where Spark looks at it
         except PySparkException as error:
             message = f"window.values.{name}: Spark does not understand '{value}': {first_line(error)}"
             raise ConfigError(message) from None

@@ -26,6 +26,7 @@ from lakehouse.errors import (
 )
 from lakehouse.lake.batch import CODE, MESSAGE, RAW, SOURCE, SOURCE_TYPE, BadFile, unite
 from lakehouse.lake.frame import by_types, small_frame, together
+from lakehouse.lake.statements import expression
 from lakehouse.lake.storage import (
     LISTING,
     FileEntry,
@@ -450,7 +451,7 @@ def _wrong_encoding(frame: DataFrame) -> dict[str, str]:
         plain_path(
             row[URI], encoded=True
         ): f"{row.wrong:,} of {row.records:,} records are not UTF-8, the first: {row.first}"
-        for row in counts.where("wrong * 2 > records").collect()
+        for row in counts.where(expression("wrong * 2 > records")).collect()
     }
 
 

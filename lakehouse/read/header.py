@@ -84,7 +84,7 @@ def lacking(frame: DataFrame, form: str, source: FilesSource) -> dict[str, str]:
     both = [F.count_if(found[0].isNotNull() & found[1].isNotNull()) > 0 for found in came.values() if found[1:]]
     suspicious = reduce(lambda one, other: one | other, [*counts, *both, nothing])
     wrong: dict[str, str] = {}
-    for row in frame.groupBy(URI).agg(suspicious.alias("is_suspicious")).where("is_suspicious").collect():
+    for row in frame.groupBy(URI).agg(suspicious.alias("is_suspicious")).where(F.col("is_suspicious")).collect():
         path = plain_path(row[URI], encoded=True)
         try:
             check_header(frame.sparkSession.read.format(form).load(glob_escaped(path)).columns, source)

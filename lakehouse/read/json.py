@@ -8,6 +8,7 @@ from pyspark.sql import functions as F
 
 from lakehouse.lake.batch import BYTES, CODE, MESSAGE, RAW, SOURCE, TEXT
 from lakehouse.lake.frame import materialise, quoted
+from lakehouse.lake.statements import expression
 from lakehouse.lake.storage import plain_path
 from lakehouse.read.layout.layout import check_columns
 from lakehouse.read.scan import (
@@ -112,7 +113,7 @@ def _parsed(lines: DataFrame, limits: FileLimits) -> DataFrame:
         parsed = parsed.withColumn(CODE, F.coalesce(CODE, is_too_much))
     # a value that is left out of a broken line must not be taken for a NULL of a good one
     columns = [
-        F.expr(f"CASE WHEN {CODE} IS NULL THEN coalesce({', '.join(values[lowered])}) END AS {quoted(names[0])}")
+        expression(f"CASE WHEN {CODE} IS NULL THEN coalesce({', '.join(values[lowered])}) END").alias(names[0])
         for lowered, names in spellings.items()
     ]
     return parsed.select(*columns, *kept)

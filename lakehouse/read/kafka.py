@@ -14,6 +14,7 @@ from pyspark.sql.types import DataType, StringType
 from lakehouse.errors import AccessDeniedError, RecordsLostError, SourceUnavailableError, innermost
 from lakehouse.lake.batch import CODE, MESSAGE, OTHERS, RAW, RECEIVED, SKIP, SOURCE, TOLD, TYPED, Arrived
 from lakehouse.lake.frame import col, literal, small_frame
+from lakehouse.lake.statements import expression
 from lakehouse.lake.storage import read_lines
 from lakehouse.read import dead_letters
 from lakehouse.read.brokers import RIGHTS
@@ -309,7 +310,7 @@ def _until(batch: DataFrame, source: KafkaSource) -> DataFrame:
             for topic, parts in end.offsets.items()
             for place, offset in parts.items()
         ]
-        return batch.where(~F.expr(" OR ".join(beyond))) if beyond else batch
+        return batch.where(~expression(" OR ".join(beyond))) if beyond else batch
     return batch
 
 

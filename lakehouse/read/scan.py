@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pyspark.sql import functions as F
 
 from lakehouse.lake.batch import BYTES, CODE, MESSAGE, RAW, SOURCE
-from lakehouse.lake.frame import col, quoted
+from lakehouse.lake.frame import col
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -53,11 +53,6 @@ def glob_escaped(path: str) -> str:
     place = re.match(r"(?:[A-Za-z][A-Za-z0-9+.-]*:)?(?://[^/]*)?", escaped)
     end = place.end() if place else 0
     return escaped[:end] + escaped[end:].replace(":", "[:]")
-
-
-def array_of(names: Sequence[str]) -> Column:
-    """The values of columns of text, as one array: an expression for each of thousands takes too long to make."""
-    return F.expr(f"array({', '.join(map(quoted, names))})")
 
 
 def holds(values: Column, condition: Callable[[Column], Column]) -> Column:

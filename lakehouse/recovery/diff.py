@@ -32,6 +32,7 @@ from pyspark.sql.types import (
 
 from lakehouse.errors import ConfigError, ImbalanceError, RecoveryError, SourceNotFoundError, innermost
 from lakehouse.lake.frame import as_json, counted, path, row_hash
+from lakehouse.lake.statements import expression
 from lakehouse.lake.table import Table, head, read_table
 from lakehouse.lake.types import alike, brought, grows, parts, resolved, widens
 from lakehouse.spec.base import TableName
@@ -422,7 +423,7 @@ def _as_bags(
     """Whole rows, each as often as it is there."""
     del keys
     grouped = _laid(left, right, columns, []).groupBy(_KEY)
-    more = grouped.agg(F.sum(F.when(F.col(_A), 1).otherwise(-1)).alias("more")).where("more <> 0")
+    more = grouped.agg(F.sum(F.when(F.col(_A), 1).otherwise(-1)).alias("more")).where(expression("more <> 0"))
     sides = {"only_a": F.col("more") > 0, "only_b": F.col("more") < 0}
     sums = [F.coalesce(F.sum(F.when(which, F.abs("more"))), F.lit(0)).alias(name) for name, which in sides.items()]
     kept, counts = _counted(more, examples, *sums)

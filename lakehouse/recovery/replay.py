@@ -27,6 +27,7 @@ from lakehouse.errors import ConfigError, RecoveryError
 from lakehouse.lake.batch import SOURCE
 from lakehouse.lake.checkpoint import Checkpoint
 from lakehouse.lake.frame import literal, small_frame
+from lakehouse.lake.statements import expression, run_sql
 from lakehouse.lake.storage import list_files, local, read_lines, write_text
 from lakehouse.lake.table import commits, exists
 from lakehouse.read.control import as_read
@@ -325,7 +326,7 @@ def _give_up(one: _Replay, journal: Journal, target: str) -> None:
     Journal(spark, journal.ledger).recover(lake.table(target), checkpoint)
     if pending is not None and exists(spark, quarantine):
         which = f"stream = {literal(own)} AND batch = {pending}"
-        spark.sql(f"DELETE FROM {quarantine.sql} WHERE {which}")  # noqa: S608 -- quoted
+        run_sql(spark, f"DELETE FROM {quarantine.sql} WHERE {which}")  # noqa: S608 -- quoted
 
 
 def _make_room(one: _Replay, spark: SparkSession) -> None:
@@ -343,7 +344,7 @@ def _make_room(one: _Replay, spark: SparkSession) -> None:
     quarantine = one.work.lake.quarantine(target.name)
     if exists(spark, quarantine):
         which = f"job = {literal(job)} AND stream LIKE '{REPLAY}%'"
-        spark.sql(f"DELETE FROM {quarantine.sql} WHERE {which}")  # noqa: S608 -- quoted
+        run_sql(spark, f"DELETE FROM {quarantine.sql} WHERE {which}")  # noqa: S608 -- quoted
     if own:
         _remove(one, cast("Path", local(target.path)))
 
@@ -468,7 +469,7 @@ class _Closing:
         if self.is_needed is None:
             others = f"{OPEN} AND job = {literal(identity.job)} AND stream <> {literal(identity.stream)}"
             is_there = exists(spark, quarantine)
-            self.is_needed = is_there and not every_row(spark, quarantine).where(others).isEmpty()
+            self.is_needed = is_there and not every_row(spark, quarantine).where(expression(others)).isEmpty()
         if not self.is_needed:
             return
         came, same = _came(self.one, frame, identity)
@@ -476,7 +477,7 @@ class _Closing:
         # what transform() made has no place: it is known again by what it is, where it was put aside again
         no_place = " AND ".join(f"source.{name} IS NULL" for name in _PLACE)
         mine = f"stream = {literal(identity.stream)} AND batch = {identity.batch} AND {no_place}"
-        again = every_row(spark, quarantine).where(mine).select("record").distinct()
+        again = every_row(spark, quarantine).where(expression(mine)).select("record").distinct()
         placeless = " AND ".join(f"q.source.{name} IS NULL" for name in _PLACE)
         supersede(again, quarantine, identity, f"q.record = c.record AND {placeless}")
 
@@ -503,7 +504,7 @@ def _came(one: _Replay, frame: DataFrame, identity: Identity) -> tuple[DataFrame
         return spark.range(1), f"{when} AND ({' OR '.join(ranges) or 'false'})"
     places = frame.select(*[F.col(f"{SOURCE}.{field}").alias(field) for field in _PLACE]).distinct()
     placed = " OR ".join(f"{field} IS NOT NULL" for field in _PLACE)
-    return places.where(placed), " AND ".join(f"q.source.{field} <=> c.{field}" for field in _PLACE)
+    return places.where(expression(placed)), " AND ".join(f"q.source.{field} <=> c.{field}" for field in _PLACE)
 
 
 def told(report: Report) -> Iterator[str]:

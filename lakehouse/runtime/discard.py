@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from lakehouse.check import quarantine
 from lakehouse.check.quarantine import DISCARDED, OPEN, condition, every_row, judging
 from lakehouse.errors import ConfigError
+from lakehouse.lake.statements import expression
 from lakehouse.lake.table import head
 from lakehouse.maintain.commit import saying
 from lakehouse.publish.ledger import Event, record
@@ -113,7 +114,11 @@ def _closed(
     with settled(spark, settings):
         rows = every_row(spark, place)
         which = condition(rows, where)
-        found = rows.where(f"{OPEN if what == 'discard' else DISCARDED} AND {which}").groupBy("job", "code").count()
+        found = (
+            rows.where(expression(f"{OPEN if what == 'discard' else DISCARDED} AND {which}"))
+            .groupBy("job", "code")
+            .count()
+        )
         with judging(where):
             chosen = tuple(map(tuple, found.orderBy("job", "code").collect()))
         if dry_run or not chosen:

@@ -11,6 +11,7 @@ from lakehouse.check.personal import Shown, hide_places_of, personal_of
 from lakehouse.check.quarantine import DISCARDED, OPEN, UNFINISHED, condition, every_row, judging
 from lakehouse.errors import ConfigError
 from lakehouse.foreign import printable
+from lakehouse.lake.statements import expression
 from lakehouse.runtime.session import settled, start
 
 if TYPE_CHECKING:
@@ -138,11 +139,13 @@ def quarantined(
     with settled(spark, settings):
         place = lake.quarantine(table)
         rows = every_row(spark, place)
-        chosen = rows.where(condition(rows, where)) if where else rows
+        chosen = rows.where(expression(condition(rows, where))) if where else rows
         with judging(where or ""):
-            counted = chosen.agg(*[F.count_if(F.expr(which)).alias(name) for name, which in _COUNTS.items()]).collect()
+            counted = chosen.agg(
+                *[F.count_if(expression(which)).alias(name) for name, which in _COUNTS.items()]
+            ).collect()
             counts: dict[str, int] = counted[0].asDict()
-            found = _by_reason(chosen.where(OPEN)).limit(limit + 1).collect()
+            found = _by_reason(chosen.where(expression(OPEN))).limit(limit + 1).collect()
         reasons = [
             Reason(
                 row.rows,
@@ -164,7 +167,7 @@ def quarantined(
 
 
 def _by_reason(rows: DataFrame) -> DataFrame:
-    by_columns = F.expr("stage = 'write' OR (received IS NULL AND get(reasons, 0) LIKE '%:%')")
+    by_columns = expression("stage = 'write' OR (received IS NULL AND get(reasons, 0) LIKE '%:%')")
     one = F.struct(
         "source",
         "message",

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lakehouse.errors import UndefinedReferenceError
+from lakehouse.lake.statements import run_sql
 from lakehouse.spec.document import nearest
 from lakehouse.spec.reference import resolve
 
@@ -40,7 +41,7 @@ class QueryTransform:
         known: dict[str, Any] = {**dict(zip(self.sources, frames, strict=False)), **named}
         views = {f"source_{number}": known[name] for number, name in enumerate(self.sources)}
         spark = next(iter(views.values())).sparkSession
-        framed: DataFrame = spark.sql(self._text(views), **views)
+        framed: DataFrame = run_sql(spark, self._text(views), **views)
         return framed
 
     def _text(self, views: Iterable[str]) -> str:

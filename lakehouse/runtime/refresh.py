@@ -11,6 +11,7 @@ from lakehouse.errors import CommitMissingError, ConfigError, SourceEmptyError
 from lakehouse.lake.batch import Identity
 from lakehouse.lake.frame import literal
 from lakehouse.lake.look import look
+from lakehouse.lake.statements import run_sql
 from lakehouse.lake.storage import local
 from lakehouse.lake.table import AUXILIARY, Table, commits, exists, head, layout, read_table
 from lakehouse.runtime import stream
@@ -137,7 +138,7 @@ def finish(work: Workplace, spark: SparkSession, target: Table) -> None:
         if old and exists(spark, quarantine):
             others = f"(stream LIKE '{REQUEUE}%' OR stream LIKE '{REPLAY}%')"
             again = f"job = {literal(work.job.job)} AND {others}"
-            spark.sql(f"DELETE FROM {quarantine.sql} WHERE stream = {literal(old)} OR ({again})")  # noqa: S608 -- quoted
+            run_sql(spark, f"DELETE FROM {quarantine.sql} WHERE stream = {literal(old)} OR ({again})")  # noqa: S608 -- quoted
         _define(work, spark, target)
         _take_memory(beside, target)
         shutil.rmtree(beside.replaces, ignore_errors=True)
@@ -154,7 +155,7 @@ def _define(work: Workplace, spark: SparkSession, target: Table) -> None:
             # its readers are given its changes
             new["delta.enableChangeDataFeed"] = "true"
         listed = ", ".join(f"{literal(name)} = {literal(value)}" for name, value in new.items())
-        spark.sql(f"ALTER TABLE {target.sql} SET TBLPROPERTIES ({listed})")
+        run_sql(spark, f"ALTER TABLE {target.sql} SET TBLPROPERTIES ({listed})")
 
 
 def _take_memory(beside: _Beside, target: Table) -> None:

@@ -21,6 +21,7 @@ from lakehouse.check.quarantine import OPEN, REQUEUE, UNFINISHED, close, conditi
 from lakehouse.errors import ConfigError, ImbalanceError, LakehouseError
 from lakehouse.lake.batch import Identity
 from lakehouse.lake.frame import literal
+from lakehouse.lake.statements import expression
 from lakehouse.lake.table import exists, head, read_table
 from lakehouse.publish.ledger import newest_batch
 from lakehouse.runtime.batch import Batch, Incoming, pinned, process, replayed
@@ -180,9 +181,9 @@ def _found(
     """
     cases = " ".join(f"WHEN job = {literal(work.job.job)} THEN {_refusal(spark, work)}" for work in works)
     nobody = literal("no job of the project that writes this table has this name")
-    refusal = F.expr(f"CASE WHEN {UNFINISHED} THEN NULL {cases} ELSE {nobody} END").alias("refusal")
-    chosen = rows.where(f"({UNFINISHED}) OR ({OPEN} AND {which})")
-    grouped = chosen.groupBy("job", F.expr(UNFINISHED).alias("is_begun"), refusal).count()
+    refusal = expression(f"CASE WHEN {UNFINISHED} THEN NULL {cases} ELSE {nobody} END").alias("refusal")
+    chosen = rows.where(expression(f"({UNFINISHED}) OR ({OPEN} AND {which})"))
+    grouped = chosen.groupBy("job", expression(UNFINISHED).alias("is_begun"), refusal).count()
     with judging(which[1:-1].rstrip()):
         counted = grouped.orderBy("job", "refusal").collect()
     sorts: dict[bool, list[Found]] = {True: [], False: []}
@@ -227,7 +228,7 @@ def _requeued(work: Workplace, journal: Journal, done: Callable[[Outcome], None]
     # what was taken back by hand is told before one more commit hides it
     check_target(work, spark, target, work.lake.checkpoint(work.job.job))
     quarantine, job = work.lake.quarantine(target.name), literal(work.job.job)
-    begun = every_row(spark, quarantine).where(f"job = {job} AND {UNFINISHED}").select("requeue").distinct()
+    begun = every_row(spark, quarantine).where(expression(f"job = {job} AND {UNFINISHED}")).select("requeue").distinct()
     settled_now = {row.requeue: _settle(work, journal, row.requeue, done) for row in begun.collect()}
     if settled_now.get(work.run_id):
         # an earlier attempt of this very run came through: what it put aside again is not taken up once more

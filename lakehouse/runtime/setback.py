@@ -19,6 +19,7 @@ from pyspark.sql import functions as F
 from lakehouse.check.quarantine import take_back
 from lakehouse.errors import BuiltUponError, CommitMissingError, RecoveryError
 from lakehouse.lake.frame import literal
+from lakehouse.lake.statements import run_sql
 from lakehouse.lake.storage import local, write_text
 from lakehouse.lake.table import commits, exists, read_table
 from lakehouse.maintain.commit import saying
@@ -157,7 +158,7 @@ def _restore(spark: SparkSession, target: Table, setback: Setback) -> None:
         message = f"{target.name} was changed meanwhile, by version {others[-1].version} ({others[-1].operation})"
         raise BuiltUponError(message, hint="look at it, then ask again")
     try:
-        spark.sql(f"RESTORE TABLE {target.sql} TO VERSION AS OF {setback.version}").collect()
+        run_sql(spark, f"RESTORE TABLE {target.sql} TO VERSION AS OF {setback.version}").collect()
     except Exception as error:
         if _MISSING in str(error):
             message = f"{target.name} cannot become version {setback.version} again: files of it were vacuumed"
@@ -174,7 +175,9 @@ def _mark(spark: SparkSession, target: Table, setback: Setback) -> None:
     if setback.event != "recover" or not setback.of or not exists(spark, target):
         return
     if not any(_is_of(one, setback) for one in commits(spark, target, FAR_BACK) if one.version > (setback.seen or 0)):
-        spark.sql(f"ALTER TABLE {target.sql} SET TBLPROPERTIES ('lakehouse.recovered' = {literal(setback.run_id)})")
+        run_sql(
+            spark, f"ALTER TABLE {target.sql} SET TBLPROPERTIES ('lakehouse.recovered' = {literal(setback.run_id)})"
+        )
 
 
 def _is_of(commit: Commit, setback: Setback) -> bool:
@@ -190,7 +193,7 @@ def _take_back(spark: SparkSession, lake: Lake, target: Table, setback: Setback)
         requeues = [stream.partition("/")[2] for stream in setback.streams if stream.startswith("requeue/")]
         take_back(spark, quarantine, _gone(setback, "stream", "batch"), requeues)
     if exists(spark, target.auxiliary):
-        spark.sql(f"DELETE FROM {target.auxiliary.sql} WHERE {_gone(setback, '_stream', '_batch')}")  # noqa: S608 -- quoted
+        run_sql(spark, f"DELETE FROM {target.auxiliary.sql} WHERE {_gone(setback, '_stream', '_batch')}")  # noqa: S608 -- quoted
 
 
 def _gone(setback: Setback, stream: str, batch: str) -> str:

@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 from lakehouse.errors import KeyMissingError
 from lakehouse.lake.batch import SOURCE
 from lakehouse.lake.frame import materialise, path, row_hash
+from lakehouse.lake.statements import expression
 from lakehouse.lake.table import read_table
 from lakehouse.write import commit
 from lakehouse.write.commit import Plan, WriteResult, files_for
@@ -65,7 +66,7 @@ def _new(batch: DataFrame, held: DataFrame | None, names: Sequence[str], *, rows
     """The records that the table has not, each once."""
     columns = [path(batch, name) for name in names]
     any_of_them = Window.partitionBy(*columns).orderBy(row_hash(batch, batch.columns))
-    once = batch.withColumn("__nth", F.row_number().over(any_of_them)).where("__nth = 1").drop("__nth")
+    once = batch.withColumn("__nth", F.row_number().over(any_of_them)).where(expression("__nth = 1")).drop("__nth")
     if held is None:
         return once
     told = batch.agg(*[F.count(column).alias(f"n{index}") for index, column in enumerate(columns)]).collect()[0]

@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 
 from lakehouse.errors import TypeChangeError
 from lakehouse.lake.frame import col, literal
+from lakehouse.lake.statements import run_sql
 from lakehouse.lake.table import create, exists, read_table
 from lakehouse.lake.types import alike, brought, joined
 from lakehouse.write.events import EVENT, key
@@ -42,7 +43,7 @@ def recalled(spark: SparkSession, target: Table, identity: Identity) -> DataFram
 def forget_attempt(spark: SparkSession, target: Table, identity: Identity) -> None:
     """Take back what an earlier attempt at this batch remembered, where the batch itself has nothing to remember."""
     if exists(spark, target.auxiliary):
-        spark.sql(f"DELETE FROM {target.auxiliary.sql} WHERE {_own(identity)}")  # noqa: S608 -- quoted
+        run_sql(spark, f"DELETE FROM {target.auxiliary.sql} WHERE {_own(identity)}")  # noqa: S608 -- quoted
 
 
 def _own(identity: Identity) -> str:

@@ -12,6 +12,7 @@ from uuid import uuid4
 from lakehouse.errors import CheckpointError, CommitMissingError, ImbalanceError
 from lakehouse.lake.batch import check_counts
 from lakehouse.lake.frame import sql_path
+from lakehouse.lake.statements import run_sql
 from lakehouse.lake.table import Commit, commits, head
 from lakehouse.write import auxiliary
 from lakehouse.write.refusal import refused
@@ -285,10 +286,11 @@ def merge(
     rows.createOrReplaceTempView(view)
     try:
         with _as_settings(spark, options):
-            spark.sql(
+            run_sql(
+                spark,
                 f"MERGE INTO {target.sql} AS {THERE} USING {view} AS {NEW} ON {condition} "
                 f"WHEN MATCHED AND {NEW}.{gone} THEN DELETE WHEN MATCHED THEN UPDATE SET * "
-                f"WHEN NOT MATCHED AND NOT {NEW}.{gone} THEN INSERT *"
+                f"WHEN NOT MATCHED AND NOT {NEW}.{gone} THEN INSERT *",
             )
     finally:
         spark.catalog.dropTempView(view)

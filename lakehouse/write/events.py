@@ -12,6 +12,7 @@ from pyspark.sql.types import BooleanType
 from lakehouse.errors import WriteError, first_line
 from lakehouse.lake.batch import SOURCE
 from lakehouse.lake.frame import col, literal, path, row_hash, sql_path
+from lakehouse.lake.statements import expression
 from lakehouse.spec.expression import SESSION_WORDS, columns_of
 from lakehouse.write.bounds import has_range, widen
 
@@ -112,14 +113,14 @@ def flag(batch: DataFrame, condition: str | None, table: str, field: str) -> Col
         message = f"{table}: {field} is {condition!r}: no column is called {min(words)}, which is of the session"
         raise WriteError(message)
     try:
-        kind = batch.select(F.expr(condition).alias("it")).schema["it"].dataType
+        kind = batch.select(expression(condition).alias("it")).schema["it"].dataType
     except Exception as error:
         message = f"{table}: {field} is {condition!r}, which Spark does not take: {first_line(error)}"
         raise WriteError(message) from None
     if not isinstance(kind, BooleanType):
         message = f"{table}: {field} is {condition!r}, which is {kind.simpleString()} and no condition"
         raise WriteError(message)
-    return F.coalesce(F.expr(condition), F.lit(False))
+    return F.coalesce(expression(condition), F.lit(False))
 
 
 def order(

@@ -12,6 +12,7 @@ from pyspark.sql.types import StructField, StructType, TimestampNTZType
 from lakehouse.errors import KeyMissingError, LayoutChangeError, SchemaDriftError, TypeChangeError, WriteError
 from lakehouse.lake.frame import col, literal, quoted, sql_type
 from lakehouse.lake.look import DEFAULT, GENERATED, IDENTITY, Look, fills_itself, look
+from lakehouse.lake.statements import expression, run_sql
 from lakehouse.lake.table import Commit, Layout, head
 from lakehouse.lake.types import alike, brought, joined, parts, resolved, settled
 from lakehouse.spec.query import log_expression
@@ -117,7 +118,7 @@ def fitted(
     now = _fit(batch, spec, target, found, of or spec)
     with refused(target):
         for statement in now.alterations:
-            spark.sql(statement)
+            run_sql(spark, statement)
     batch = storable(_brought(batch, now.after), spec)
     return batch, (head(spark, target) or found.head) if now.alterations else found.head, now.options
 
@@ -303,7 +304,7 @@ def _expression_of_log(field: StructField, name: str) -> Column:
     """
     text = field.metadata[name]
     try:
-        return F.expr(log_expression(text))
+        return expression(log_expression(text))
     except ValueError as error:
         message = f"the table's log has {text!r} for column {field.name}: {error}"
         raise WriteError(

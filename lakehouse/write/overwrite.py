@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 from lakehouse.errors import WriteError
 from lakehouse.lake.batch import SOURCE
 from lakehouse.lake.frame import col, literal, materialise, quoted, row_hash
+from lakehouse.lake.statements import expression
 from lakehouse.lake.table import read_table
 from lakehouse.write.commit import Plan, WriteResult, files_for
 from lakehouse.write.events import flag
@@ -34,10 +35,10 @@ def plan(batch: DataFrame, spec: OverwriteWrite, target: Table, identity: Identi
     held = read_table(batch.sparkSession, target)
     if spec.replace_where:
         _all_within(batch, spec)
-        held = held.where(spec.replace_where)
+        held = held.where(expression(spec.replace_where))
     differences = materialise(_differences(batch, held, spec))
     total = differences.agg(*[F.coalesce(F.sum(side), F.lit(0)).alias(side) for side in ("new", "old")]).collect()[0]
-    changed = differences.where("changed").limit(_MOST_PARTITIONS + 1).collect()
+    changed = differences.where(F.col("changed")).limit(_MOST_PARTITIONS + 1).collect()
     by_name = bool(changed and spec.partition_by) and not spec.replace_where and len(changed) <= _MOST_PARTITIONS
     added = sum(row.new for row in changed) if by_name else total.new if changed else 0
     removed = sum(row.old for row in changed) if by_name else total.old if changed else 0
@@ -51,7 +52,7 @@ def plan(batch: DataFrame, spec: OverwriteWrite, target: Table, identity: Identi
         why=f"{len(changed):,} partitions differ" if by_name else "its rows differ" if changed else "nothing changes",
     )
     predicate = _predicate(changed, spec, batch) if by_name else spec.replace_where or "true"
-    written = batch.where(predicate)
+    written = batch.where(expression(predicate))
     if not spec.partition_by:
         written = written.coalesce(files_for(added))
 

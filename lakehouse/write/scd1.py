@@ -79,7 +79,7 @@ def plan(
         counts.fates.update({"deleted": removed, "unchanged": size.truncates - removed})
     near = Reach() if size.truncates else reach(batch, target, spec, size, before, counts.files)
     change = Change(judged, size.operators(spec.keys), counts)
-    remember = functools.partial(auxiliary.remember, judged.where(REMEMBER), target, identity, spec)
+    remember = functools.partial(auxiliary.remember, judged.where(F.col(REMEMBER)), target, identity, spec)
     return replace(
         change.plan(spec, target, identity, before, options, near=near),
         remember=remember if counts.remembered else None,

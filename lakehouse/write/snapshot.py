@@ -238,7 +238,7 @@ def _compared(batch: DataFrame, spec: SnapshotWrite, size: Size, held: DataFrame
     judged = judged.select(*[col(name) for name in columns], FATE, ACTION, OLD)
     live = rows.where(F.col("__applies") & (F.col(_AT) == F.col("__last")))
     gone = old.join(live, same_key(old, live, size), "left_anti")
-    gone = gone.crossJoin(F.broadcast(newest.where("__applies").select("__last")))
+    gone = gone.crossJoin(F.broadcast(newest.where(F.col("__applies")).select("__last")))
     gone = gone.withColumns({FATE: F.lit(None).cast("string"), ACTION: F.lit(REMOVE), OLD: F.lit(True)})
     return judged.unionByName(gone.select(*map(col, judged.columns)))
 

@@ -19,6 +19,7 @@ from pyspark.sql.types import NullType, StructType
 from lakehouse.errors import KeyMissingError, WriteError
 from lakehouse.lake.batch import CODE, SOURCE
 from lakehouse.lake.frame import col, comparable, materialise, path, quoted, row_hash, sql_type
+from lakehouse.lake.statements import expression
 from lakehouse.lake.types import brought, resolved
 from lakehouse.write import auxiliary, truncates
 from lakehouse.write.change import PUT, REMOVE
@@ -235,7 +236,7 @@ class Fold:
         """What was decided, with the fate of each truncate of the batch."""
         decided = materialise(decided)
         own = F.struct(*[col(name) for name in self.columns]).alias("row")
-        judged = truncates.judge(self.batch, self.remembered, decided.where(CUT), kind).withColumn(_OWN, own)
+        judged = truncates.judge(self.batch, self.remembered, decided.where(F.col(CUT)), kind).withColumn(_OWN, own)
         wanted = [name for name in [*decided.columns, KIND] if name in judged.columns]
         # one may speak for a version that goes
         decided = decided.where(~F.col(CUT) | F.col(ACTION).isNotNull())
@@ -300,7 +301,7 @@ class Fold:
         if self.whole_table:
             return table
         if condition := within(self.size, self.spec.keys, table):
-            table = table.where(condition)
+            table = table.where(expression(condition))
         return of_keys(table, events.select(*names(self._count)), self.size)
 
     def _brought(self, name: str, value: Column | None, kind: DataType) -> Column:
@@ -472,5 +473,5 @@ class Fold:
         own = [F.col(_OWN)[name].alias(name) for name in self.columns]
         kind = F.lit(auxiliary.EVENT_KIND)
         kind = F.coalesce(F.col(KIND), kind) if KIND in judged.columns else kind
-        aside = judged.where(REMEMBER).withColumn(KIND, kind)
+        aside = judged.where(F.col(REMEMBER)).withColumn(KIND, kind)
         return aside.select(*own, *map(col, [*names(self._count), EVENT, KIND]))

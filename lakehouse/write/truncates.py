@@ -21,7 +21,7 @@ _FORGOTTEN, _KNOWN, _ENDS = "__forgotten", "__known_cut", "__ends"
 
 def of_batch(batch: DataFrame, remembered: DataFrame | None, kind: str) -> DataFrame:
     """The truncates of a batch with ``__late``: nobody can tell any more what one ended."""
-    rows = batch.where(TRUNCATE).withColumn(EVENT, F.col(EVENT).cast(kind))
+    rows = batch.where(F.col(TRUNCATE)).withColumn(EVENT, F.col(EVENT).cast(kind))
     if remembered is None:
         return rows.withColumn("__late", F.lit(False))
     forgotten = auxiliary.greatest(remembered, auxiliary.FORGOTTEN_KIND)

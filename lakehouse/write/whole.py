@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 
 from lakehouse.lake.batch import CODE
 from lakehouse.lake.frame import col, materialise, path, sql_type
+from lakehouse.lake.statements import expression
 from lakehouse.write import auxiliary
 from lakehouse.write.change import PUT, REMOVE, Counts, counted
 from lakehouse.write.events import (
@@ -126,7 +127,7 @@ class WholeRows:
 
     @property
     def _truncates(self) -> DataFrame:
-        return self.batch.where(TRUNCATE)
+        return self.batch.where(F.col(TRUNCATE))
 
     def _live(self, kind: str, *, narrow: bool) -> DataFrame | None:
         """The keys of the table's rows and what they are compared by."""
@@ -142,7 +143,7 @@ class WholeRows:
         """The table as it will be, with the file of each row, as far as the batch reaches into it."""
         table = grown(filed(held), self.batch)
         condition = None if self.size.truncates else within(self.size, self.spec.keys, table)
-        return table.where(condition) if condition else table
+        return table.where(expression(condition)) if condition else table
 
     def _with_known(self, ranked: DataFrame, live: DataFrame | None) -> DataFrame:
         """Beside each event: its key's row, its key's last deletion, the last truncate, and what was forgotten."""

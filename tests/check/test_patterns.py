@@ -45,7 +45,7 @@ def overflows(spark, pattern: str) -> bool:
 def test_a_pattern_that_is_taken_never_fills_javas_stack(spark):
     assert overflows(spark, "(a++b?)+")
     chance = random.Random(4)
-    drawn = {f"({pattern_of(chance)}){chance.choice(('+', '*', '++', '+?', '{1,190}'))}" for _ in range(600)}
+    drawn = {f"({pattern_of(chance)}){chance.choice(('+', '*', '++', '+?', '{1,190}'))}" for _ in range(1500)}
     # two repetitions that give back may take a text's length squared
     quick = (pattern for pattern in drawn if len(re.findall(r"(?<![+*?}])[*+](?!\+)", pattern)) < 2)
     taken = sorted(pattern for pattern in quick if why_refused(pattern) is None)

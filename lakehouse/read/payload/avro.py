@@ -27,6 +27,7 @@ from pyspark.sql.types import ArrayType, DataType, MapType, StructField, StructT
 from lakehouse.errors import ConfigError, first_line
 from lakehouse.lake.batch import CODE, MESSAGE, SOURCE, TYPED
 from lakehouse.lake.frame import as_json, col, counted
+from lakehouse.lake.statements import expression
 from lakehouse.lake.types import alike, brought
 from lakehouse.read.payload import registry as schema_registry
 from lakehouse.read.payload.avro_kinds import every, hold_both, is_sound
@@ -309,9 +310,9 @@ def read(
         ConfigError: ``schema`` cannot be used.
     """
     if registry is not None:
-        headed = F.expr("octet_length(__value) >= 5 AND substring(__value, 1, 1) = X'00'")
-        number = F.when(headed, F.expr("conv(hex(substring(__value, 2, 4)), 16, 10)")).cast("bigint")
-        payload = F.expr("substring(__value, 6)")
+        headed = expression("octet_length(__value) >= 5 AND substring(__value, 1, 1) = X'00'")
+        number = F.when(headed, expression("conv(hex(substring(__value, 2, 4)), 16, 10)")).cast("bigint")
+        payload = expression("substring(__value, 6)")
         messages, counts = counted(messages, F.collect_set(number).alias("ids"))
         found = schema_registry.by_id(registry, counts["ids"]) or schema_registry.newest(registry, topics)
     else:

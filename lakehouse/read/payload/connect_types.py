@@ -32,6 +32,8 @@ from pyspark.sql.types import (
     TimestampType,
 )
 
+from lakehouse.lake.statements import expression
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -89,7 +91,7 @@ def with_said(frame: DataFrame, values: Mapping[str, Value]) -> DataFrame:
     for index in range(max(map(len, forms.values()), default=0)):
         left = {name: form[index] for name, form in forms.items() if len(form) > index}
         places = {name: _places(values[name].told, values[name].text, f"'{values[name].scale}'") for name in left}
-        steps = {name: F.expr(step.format(v=name, places=places[name])) for name, step in left.items()}
+        steps = {name: expression(step.format(v=name, places=places[name])) for name, step in left.items()}
         frame = frame.withColumns(steps)
     return frame
 

@@ -28,6 +28,7 @@ from pyspark.sql.types import BooleanType, DecimalType, IntegralType
 from lakehouse.errors import ConfigError
 from lakehouse.lake.batch import CODE, MESSAGE, SKIP, TOLD
 from lakehouse.lake.frame import col, literal, quoted
+from lakehouse.lake.statements import expression
 from lakehouse.read.payload.connect_json import FIELDS, alone, fields_of, opened, unmarked, with_parts
 from lakehouse.read.payload.connect_types import DECIMAL, Value, kind_of, safe, said_by, with_said
 from lakehouse.read.payload.json import STRICT
@@ -149,7 +150,7 @@ def decoded(
         every = F.from_json("__image", "map<string,string>")
         others = F.map_filter(every, lambda name, _: F.array_contains("__strange", name))
         frame = frame.withColumn("__others", others)
-        others = F.expr(f"transform_values(__others, (name, value) -> {unmarked('value')})")
+        others = expression(f"transform_values(__others, (name, value) -> {unmarked('value')})")
         columns.append(F.when(good & (F.size("__strange") > 0), others).alias(rescue))
     detail = (
         F.when(F.col(CODE) == "JSON_TYPE", F.array_join("__wrong", ", "))
@@ -290,10 +291,10 @@ def _with_texts(frame: DataFrame, names: Sequence[str], form: Debezium) -> DataF
     for index, name in enumerate(map(quoted, names)):
         own = f"CASE WHEN NOT __hides OR __row.{name} NOT IN ({listed}) THEN __row.{name} END"
         text = f"coalesce({own}, __key_row.{name})"
-        texts[f"__t{index}"] = F.expr(unmarked(text))
+        texts[f"__t{index}"] = expression(unmarked(text))
         hidden.append(f"CASE WHEN __row.{name} IN ({listed}) THEN {literal(names[index])} END")
     none = "CAST(array() AS array<string>)"
-    texts["__hidden"] = F.expr(f"CASE WHEN __hides THEN array_compact(array({', '.join(hidden)})) ELSE {none} END")
+    texts["__hidden"] = expression(f"CASE WHEN __hides THEN array_compact(array({', '.join(hidden)})) ELSE {none} END")
     return frame.withColumns(texts)
 
 
@@ -321,11 +322,11 @@ def _typed(frame: DataFrame, declared: Mapping[str, DataType], form: Debezium) -
         own, other = f"coalesce({places[0]}, {conf})", f"coalesce({places[1]}, {places[0]}, {conf})"
         field = f"CASE WHEN __row.{quoted(name)} IS NOT NULL THEN {own} ELSE {other} END"
         values.append(f"named_struct('text', __t{index}, 'type', {field}, 'wanted', '{kind_of(kind)}')")
-    frame = frame.withColumn("__values", F.expr(f"CASE WHEN __by_block THEN array({', '.join(values)}) END"))
+    frame = frame.withColumn("__values", expression(f"CASE WHEN __by_block THEN array({', '.join(values)}) END"))
     said = said_by("one.text", "coalesce(one.type.name, one.type.type)", "one.type.parameters.scale", "one.wanted")
     # looked at twice, so that Spark does not build it within the slower transform
     frame = frame.withColumns(
-        {"__said": F.expr(f"transform(__values, one -> {said})"), "__by_block": F.col("__values").isNotNull()}
+        {"__said": expression(f"transform(__values, one -> {said})"), "__by_block": F.col("__values").isNotNull()}
     )
     known = {
         f"__c{index}": Value(f"__t{index}", *told[name], kind_of(kind))
@@ -365,7 +366,7 @@ def _wrong(declared: Mapping[str, DataType]) -> Column:
     for index, (name, kind) in enumerate(declared.items()):
         fault = f"__c{index}.__corrupt IS NOT NULL" if _has_parts(kind) else f"__c{index} IS NULL"
         lost.append(f"CASE WHEN __t{index} IS NOT NULL AND {fault} THEN {literal(name)} END")
-    return F.expr(f"array_compact(array({', '.join(lost)}))")
+    return expression(f"array_compact(array({', '.join(lost)}))")
 
 
 def _skip(names: Sequence[str], *, flat: bool) -> Column:
@@ -404,7 +405,7 @@ def _keyless(known: Column, names: Sequence[str]) -> Column:
     """Whether a part of the key is nowhere told; without a key in the record, whether nothing is."""
     none = F.array().cast("array<string>")
     lacking = [f"CASE WHEN __t{index} IS NULL THEN {literal(name)} END" for index, name in enumerate(names)]
-    empty = F.expr(f"array_compact(array({', '.join(lacking)}))")
+    empty = expression(f"array_compact(array({', '.join(lacking)}))")
     of_key = F.array_intersect(known, F.coalesce("__key_keys", none))
     return F.arrays_overlap(empty, of_key) | ((F.size(of_key) == 0) & (F.size(empty) == len(names)))
 

@@ -19,6 +19,7 @@ from pyspark.sql.types import (
 
 from lakehouse.lake.batch import CODE, MESSAGE
 from lakehouse.lake.frame import as_json, col, literal
+from lakehouse.lake.statements import expression
 from lakehouse.lake.types import brought
 from lakehouse.read.payload import avro
 from lakehouse.read.payload.avro import SCHEMA
@@ -148,4 +149,4 @@ def _by_schema(read: Read, what: Callable[[Node, StructType], str], kind: str) -
         for one in read.writers
         for key, schema in one.schemas.items()
     ]
-    return F.expr(f"CASE {' '.join(cases)} END" if cases else f"CAST(NULL AS {kind})")
+    return expression(f"CASE {' '.join(cases)} END" if cases else f"CAST(NULL AS {kind})")

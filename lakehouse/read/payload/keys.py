@@ -9,6 +9,7 @@ from pyspark.sql.types import ArrayType, BinaryType, DataType, MapType, StructTy
 
 from lakehouse.lake.batch import CODE, MESSAGE, TOLD, TYPED
 from lakehouse.lake.frame import as_json, col
+from lakehouse.lake.statements import expression
 from lakehouse.lake.types import brought
 from lakehouse.read.payload import avro
 
@@ -32,7 +33,7 @@ def key_text(form: KeyColumn) -> Column:
         return F.lit(None).cast("string")
     if form.format == "number":
         # a negative number of four bytes as one of eight
-        wide = F.expr("CASE WHEN octet_length(__key) = 4 AND hex(__key) >= '8' THEN 'FFFFFFFF' ELSE '' END")
+        wide = expression("CASE WHEN octet_length(__key) = 4 AND hex(__key) >= '8' THEN 'FFFFFFFF' ELSE '' END")
         digits = F.concat(wide, F.hex(key))
         return F.when(F.octet_length(key).isin(4, 8), F.conv(digits, 16, -10))
     parsed = F.from_json(F.concat(F.lit('{"k":'), text, F.lit("}")), "k string, c string", _STRICT)
