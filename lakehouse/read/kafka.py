@@ -366,7 +366,8 @@ def _decoded(messages: DataFrame, source: KafkaSource, brokers: Brokers) -> Data
         return debezium.decoded(messages, declared, source.debezium, unknown=unknown, rescue=rescue)
     match source.value:
         case Json():
-            return json_payload.decoded(messages, declared, unknown=unknown, rescue=rescue)
+            missing = source.contract.missing if source.contract else "allow"
+            return json_payload.decoded(messages, declared, unknown=unknown, rescue=rescue, missing=missing)
         case DelimitedText() as form:
             return text_payload.delimited(messages, list(declared), form)
         case Binary():

@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import LongType
+
 from lakehouse.check.contract import check
-from lakehouse.lake.batch import Arrived
+from lakehouse.lake.batch import CODE, Arrived
+from lakehouse.lake.frame import small_frame
+from lakehouse.read.payload.json import decoded
 from lakehouse.spec.contract import Contract
 
 Read = Callable[..., Any]
@@ -56,3 +63,16 @@ def test_a_file_may_lack_columns_where_the_contract_allows_it(read: Read) -> Non
     assert found.files == {}
     checked = check(Arrived(found.frame), contract)
     assert sorted(row.code for row in checked.rejected.collect()) == ["NULL_VALUE", "NULL_VALUE"]
+
+
+@pytest.mark.parametrize(("missing", "code"), [("refuse", "NO_DECLARED_FIELD"), ("allow", None)])
+def test_a_message_without_a_declared_field_is_put_aside_as_a_line_of_a_file_is(
+    spark: SparkSession, missing: str, code: str | None
+) -> None:
+    texts = ("{}", '{"x": 1}', '{"id": null}', '{"id": 1, "x": 1}', "[]")
+    messages = small_frame(spark, [[text] for text in texts], {"__text": "string"})
+    messages = messages.withColumn("__value", F.col("__text").cast("binary"))
+    rows = decoded(messages, {"id": LongType()}, unknown="ignore", missing=missing).collect()
+    assert {row["__text"]: row[CODE] for row in rows} == dict(
+        zip(texts, (code, code, None, None, "MALFORMED_JSON"), strict=True)
+    )

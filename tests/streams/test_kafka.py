@@ -98,7 +98,7 @@ POISON: list[tuple[Any, str]] = [
     ('{"id": 1, "ID": 1}', "UNKNOWN_FIELD"),
     ('{"name": "no id"}', "NULL_VALUE"),
     ('{"id": null}', "NULL_VALUE"),
-    ("{}", "NULL_VALUE"),
+    ("{}", "NO_DECLARED_FIELD"),
     ("[" * 3000 + "]" * 3000, "MALFORMED_JSON"),
     ('{"id": 1, "strange": "' + "x" * 10_485_760 + '"}', "UNKNOWN_FIELD"),
 ]

@@ -42,13 +42,19 @@ MESSAGES = {
     "DUPLICATE_JSON_KEY": "a name stands twice in the object",
     "JSON_TYPE": "a value is not of the declared type",
     "UNKNOWN_FIELD": "a field is not declared",
+    "NO_DECLARED_FIELD": "no field of the record is declared",
 }
 
 _MOST_DIGITS, _SCRUTINY = 38, 10
 
 
 def decoded(
-    messages: DataFrame, declared: Mapping[str, DataType], *, unknown: str = "quarantine", rescue: str | None = None
+    messages: DataFrame,
+    declared: Mapping[str, DataType],
+    *,
+    unknown: str = "quarantine",
+    rescue: str | None = None,
+    missing: str = "allow",
 ) -> DataFrame:
     """The messages with the declared columns, each in the type in which it can be read without loss.
 
@@ -60,6 +66,7 @@ def decoded(
         declared: the columns and their types.
         unknown: what a field that is not declared does: ``quarantine`` the message, or ``ignore``.
         rescue: a column for such fields, by their names, each as its text.
+        missing: ``refuse`` a record of which no field is declared, or ``allow`` that it is a row of NULLs.
     """
     fields = {name: readable(kind) for name, kind in declared.items()}
     schema = ", ".join([*(f"{quoted(name)} {sql_type(kind)}" for name, kind in fields.items()), f"{_CORRUPT} string"])
@@ -77,6 +84,7 @@ def decoded(
         .when(misfit & F.try_parse_json("__text").isNull(), "MALFORMED_JSON")
         .when(misfit, "JSON_TYPE")
         .when(is_strange, "UNKNOWN_FIELD")
+        .when(F.lit(missing == "refuse" and bool(fields)) & ~F.arrays_overlap(KEYS, known), "NO_DECLARED_FIELD")
     )
     result = parsed.withColumn(CODE, code)
     result = result.withColumn(_FAULT, F.when(F.col(CODE).isNotNull(), _fault(own, known)))
