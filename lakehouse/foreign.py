@@ -139,7 +139,7 @@ def _without_secrets(text: str) -> str:
 
 def mask_places(text: str) -> str:
     """The text without what the paths in it say of personal columns."""
-    return _PART.sub(_masked_part, text) if _places else text
+    return _PART.sub(_mask_part, text) if _places else text
 
 
 def printable(text: str) -> str:
@@ -240,14 +240,14 @@ def _of_text(line: str) -> str:
     found = _CONDITION.search(line)
     if found and not (_HOLDS_NAMES.fullmatch(found[1]) and not _HOLDS_VALUES.fullmatch(found[1])):
         return line[: found.start()] + _unsaid_of(found[1])
-    return _with_names(line) if found else _unquoted(line)
+    return _with_names(line) if found else _hide_quoted(line)
 
 
 def _unsaid_of(condition: str) -> str:
     return f"[{condition}] {UNSAID}"
 
 
-def _unquoted(text: str) -> str:
+def _hide_quoted(text: str) -> str:
     """A text without what stands in quotes there, but for paths."""
 
     def one(found: re.Match[str]) -> str:
@@ -308,12 +308,12 @@ def _without(text: str, form: str, shown: str) -> str:
     return text
 
 
-def _masked_part(part: re.Match[str]) -> str:
+def _mask_part(part: re.Match[str]) -> str:
     """One part of a path without the groups of those patterns that it matches."""
-    return "".join(_masked(one) for one in _NEXT.split(part[0]))
+    return "".join(_mask_groups(one) for one in _NEXT.split(part[0]))
 
 
-def _masked(text: str) -> str:
+def _mask_groups(text: str) -> str:
     for pattern, groups in _places.values():
         if found := pattern.match(text):
             for begin, end in sorted((found.span(group) for group in groups if found[group]), reverse=True):

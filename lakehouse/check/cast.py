@@ -89,12 +89,12 @@ def _of_typed(value: Column, have: DataType, want: DataType) -> tuple[Column, Co
     if alike(have, want) or isinstance(have, NullType):
         return value.cast(want), F.lit(True)
     if isinstance(want, StringType):
-        cast = _converted(value, have, want) if isinstance(have, BinaryType) else as_text(value, have)
+        cast = _convert(value, have, want) if isinstance(have, BinaryType) else as_text(value, have)
         return cast, cast.isNotNull()
     if not _can_become(have, want):
         return F.lit(None).cast(want), F.lit(False)
-    cast = _converted(value, have, want)
-    back = _converted(cast, want, have)
+    cast = _convert(value, have, want)
+    back = _convert(cast, want, have)
     if any(isinstance(kind, MapType | VariantType) for kind in _kinds(have)):
         # what cannot be compared is so by its text
         back, value = as_json(back), as_json(value)
@@ -124,7 +124,7 @@ def _can_become(have: DataType, want: DataType) -> bool:
     return any(isinstance(have, group) and isinstance(want, group) for group in _ALIKE)
 
 
-def _converted(value: Column, have: DataType, want: DataType) -> Column:
+def _convert(value: Column, have: DataType, want: DataType) -> Column:
     """The value as the other type, NULL wherever in it something cannot become that; fields by their names."""
     if alike(have, want):
         return value
@@ -133,16 +133,16 @@ def _converted(value: Column, have: DataType, want: DataType) -> Column:
         fields = []
         for field in want.fields:
             one = given.get(field.name.lower())
-            inner = _converted(value[one.name], one.dataType, field.dataType) if one else F.lit(None)
+            inner = _convert(value[one.name], one.dataType, field.dataType) if one else F.lit(None)
             fields.append(inner.cast(field.dataType).alias(field.name))
         return F.when(value.isNotNull(), F.struct(*fields))
     if isinstance(have, ArrayType) and isinstance(want, ArrayType):
         elements = have.elementType, want.elementType
-        return F.transform(value, lambda element: _converted(element, *elements))
+        return F.transform(value, lambda element: _convert(element, *elements))
     if isinstance(have, MapType) and isinstance(want, MapType):
         keys, values = (have.keyType, want.keyType), (have.valueType, want.valueType)
-        found = F.transform(F.map_keys(value), lambda key: _converted(key, *keys))
-        held = F.transform(F.map_values(value), lambda one: _converted(one, *values))
+        found = F.transform(F.map_keys(value), lambda key: _convert(key, *keys))
+        held = F.transform(F.map_values(value), lambda one: _convert(one, *values))
         return F.when(~F.exists(found, lambda key: key.isNull()), F.map_from_arrays(found, held))
     cast = value.try_cast(want)
     is_text_of_bytes = isinstance(have, BinaryType) and isinstance(want, StringType)

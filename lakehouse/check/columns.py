@@ -73,12 +73,12 @@ def with_types(rows: DataFrame, contract: Contract, missing: str) -> tuple[DataF
         known = {*_BESIDE, TOLD, RECEIVED, AS_RECEIVED}
         return rows.drop(*[name for name in rows.columns if name.startswith("__") and name not in known]), []
     kinds: dict[str, DataType] = {field.name: field.dataType for field in rows.schema.fields}
-    came = _came(rows, contract)
+    came = _columns_of(rows, contract)
     if missing == "error":
         _refuse(rows, contract, came, kinds)
     cast = _casts(rows, contract, came)
     typed = [
-        _typed(rows, contract, index, [(one, kinds[one], cast[one]) for one in came[name]])
+        _column(rows, contract, index, [(one, kinds[one], cast[one]) for one in came[name]])
         for index, name in enumerate(contract.columns)
     ]
     misfits = dict(chain.from_iterable(one.misfits.items() for one in typed))
@@ -93,7 +93,7 @@ def with_types(rows: DataFrame, contract: Contract, missing: str) -> tuple[DataF
     return result, [F.when(F.col(CODE).isNull(), fault) for fault in faults]
 
 
-def _came(rows: DataFrame, contract: Contract) -> dict[str, list[str]]:
+def _columns_of(rows: DataFrame, contract: Contract) -> dict[str, list[str]]:
     """The columns that came for each that is declared: by its own name, and by its aliases."""
     names = contract.names
     came: dict[str, list[str]] = {name: [] for name in contract.columns}
@@ -174,7 +174,7 @@ class _Typed:
     misfits: Mapping[str, Column]
 
 
-def _typed(
+def _column(
     rows: DataFrame, contract: Contract, index: int, came: Sequence[tuple[str, DataType, tuple[Column, Column]]]
 ) -> _Typed:
     """One declared column, of the columns that came for it: one, none, or several of which a row may have one."""

@@ -293,7 +293,7 @@ def _told(asked: Asked) -> Iterator[None]:
         raise
 
 
-def _received(columns: Sequence[str]) -> list[Column]:
+def _evidence(columns: Sequence[str]) -> list[Column]:
     """What quarantine keeps of a row beside its record: the bytes that it came in, and its columns."""
     found = [F.col(_PARSED).alias("parsed")] if _PARSED in columns else []
     if RECEIVED in columns:
@@ -311,7 +311,7 @@ def _rejected(kept: DataFrame, asked: Asked, beside: Sequence[Column], hidden: C
     columns = F.coalesce(_PARSED, _RECORD) if _PARSED in kept.columns else F.col(_RECORD)
     return aside.select(
         F.col(_RECORD).alias("record"),
-        *_received(kept.columns),
+        *_evidence(kept.columns),
         F.col(SOURCE).alias("source"),
         F.split(F.element_at(REASONS, 1), ":").getItem(0).alias("code"),
         F.col(REASONS).alias("reasons"),

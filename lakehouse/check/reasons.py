@@ -38,14 +38,14 @@ def in_words(reasons: Column, record: Column, contract: Contract, hidden: Collec
         F.from_json(record, "map<string, string>"), lambda name, value: _shown(name, value, secret)
     )
 
-    def worded(reason: Column) -> Column:
+    def word(reason: Column) -> Column:
         meaning = meant[reason]
         told = F.transform(meaning["reads"], lambda name: F.concat(name, F.lit(" = "), _value(values, name)))
         about = F.when((F.size(told) > 0) & values.isNotNull(), F.array_join(told, ", "))
         # NULLs are left out
         return F.concat_ws(": ", reason, meaning["says"], about)
 
-    return F.array_join(F.transform(reasons, worded), "; ")
+    return F.array_join(F.transform(reasons, word), "; ")
 
 
 def _shown(name: Column, value: Column, secret: Sequence[str]) -> Column:

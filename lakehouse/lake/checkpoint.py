@@ -79,7 +79,7 @@ class Checkpoint:
         """Note that a batch made a commit to the target."""
         write_text(spark, f"{self.path}/wrote", "the target has a commit of this checkpoint")
 
-    def reached(self, spark: SparkSession) -> dict[str, Any]:
+    def mark(self, spark: SparkSession) -> dict[str, Any]:
         """The mark of the target's commit that was the job's newest after its last run; empty where none is known."""
         lines = read_lines(spark, f"{self.path}/reached.json")
         # one that is torn is none: it is no more than a second look

@@ -150,7 +150,7 @@ def check_target(work: Workplace, spark: SparkSession, target: Table, checkpoint
         hint = f"put the table back; or lakehouse recover {work.job.job}, or build it anew with --full-refresh"
         raise CheckpointError(message, hint=hint)
     if wrote:
-        check_history(spark, target, work.job.job, checkpoint.reached(spark))
+        check_history(spark, target, work.job.job, checkpoint.mark(spark))
     return wrote
 
 
