@@ -395,7 +395,7 @@ def _unusable(made: _Made) -> str:
     """Why rows of a batch are not usable, the most frequent first: nothing is written, and so none is in quarantine."""
     counts = Counter(file.code for file in made.taken.bad_files)
     for frame in (frame for frames in made.aside.values() for frame in frames):
-        for row in frame.groupBy(F.explode("reasons").alias("reason")).count().collect():
+        for row in frame.select(F.explode("reasons").alias("reason")).groupBy("reason").count().collect():
             counts[row.reason] += row["count"]
     told = ", ".join(f"{reason} ({count:,})" for reason, count in counts.most_common(_MOST_TOLD))
     return f": {told}" if told else ""

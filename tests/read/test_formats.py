@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from lakehouse.errors import FileUnreadableError, StorageError
+from lakehouse.errors import DeleteGuardError, FileUnreadableError, StorageError
 from lakehouse.lake.storage import FileEntry, list_files
 from lakehouse.read.files import columns_of_files
 from lakehouse.read.json_values import values
@@ -133,3 +133,36 @@ write: {table: bronze.o, mode: snapshot, keys: [id], snapshot_as: scd1, snapshot
     workshop.land("o/2.zip", zipped(("a.csv", b"id,n\n2,c\n")))
     workshop.run(job)
     assert workshop.rows("bronze.o", "id", "n") == [("2", "c")]
+
+
+SNAPSHOT = """\
+sources: {o: {kind: files, path: "${param:landing}/NAME", contract: {columns: {id: int not null, n: int}}}}
+write: {table: bronze.NAME, mode: snapshot, keys: [id], snapshot_as: scd1, snapshot_by: file}
+"""
+
+
+@pytest.mark.parametrize(
+    ("second", "told"),
+    [
+        ("id,n\n1,1\nx,2\n3,\n,4\n", "the batch lacks 1 keys, and 2 of its rows are not usable: "),
+        ("id,n\nx,1\n", "no row of the snapshot is usable, and it would delete every key: "),
+    ],
+    ids=["some", "none"],
+)
+def test_a_snapshot_that_would_delete_for_rows_that_cannot_be_read_says_which(
+    workshop: Any, second: str, told: str
+) -> None:
+    workshop.job("b", SNAPSHOT.replace("NAME", "b"))
+    workshop.land("b/1.csv", "id,n\n1,1\n2,2\n3,\n")
+    workshop.run("b")
+    workshop.land("b/2.csv", second)
+    with pytest.raises(DeleteGuardError) as raised:
+        workshop.run("b")
+    assert f"bronze.b: {told}" in raised.value.message
+    assert "CAST:id (1)" in raised.value.message
+    assert ("NULL_VALUE:id (1)" in raised.value.message) is (",4" in second)
+    assert (raised.value.code, raised.value.exit_code, raised.value.retryable) == ("DELETE_GUARD", 3, False)
+    # nobody is sent to a quarantine that has nothing of it
+    assert "on_absent: keep" in str(raised.value.hint)
+    assert workshop.version("quarantine.bronze_b") is None
+    assert workshop.rows("bronze.b", "id", "n") == [(1, 1), (2, 2), (3, None)]

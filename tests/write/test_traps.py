@@ -430,6 +430,8 @@ def test_an_empty_or_shrunken_snapshot_does_not_close_all_history(
     with pytest.raises(LakehouseError) as caught:
         deliver(2, range(4), 1)
     assert (caught.value.code, caught.value.exit_code) == ("DELETE_GUARD", 3)
+    told = "silver.t: the snapshot lacks 6 of 10 keys, more than max_delete_fraction: 0.5 lets one batch delete"
+    assert (caught.value.message, "raise max_delete_fraction" in str(caught.value.hint)) == (told, True)
     assert read(lake.folder / "silver/t") == before
     half = deliver(3, range(5), 1)
     assert half.rows == 5
