@@ -468,10 +468,18 @@ def failed(work: Workplace, error: Exception) -> LakehouseError:
         place = work.transform.query.place_of(unknown_name(error))
         message = f"{place}: the query failed: {type(error).__name__}: {first_line(error)}"
     else:
-        code = work.project.code(work.job.job) or Path(inspect.getsourcefile(work.transform) or "")  # type: ignore[arg-type]
-        place, words = describe(error, code, work.project.root)
+        place, words = describe(error, _source_file(work), work.project.root)
         message = f"{place}: transform() of {work.job.job} failed: {words}"
     return (known(error) if not isinstance(error, OSError) else None) or TransformError(message)
+
+
+def _source_file(work: Workplace) -> Path:
+    """Where the code of the transform stands: a notebook or a test may hand one over that is not the job's own."""
+    try:
+        found = inspect.getsourcefile(inspect.unwrap(work.transform))  # type: ignore[arg-type]
+    except TypeError:
+        found = None
+    return Path(found) if found else work.project.code(work.job.job) or Path()
 
 
 def _without_own(work: Workplace, produced: DataFrame) -> None:

@@ -7,6 +7,7 @@ itself are shown, and what was put between them is masked.
 from __future__ import annotations
 
 import ast
+import linecache
 import re
 import traceback
 from pathlib import Path
@@ -84,11 +85,24 @@ def _is_raised_by_the_job(error: BaseException, folder: Path) -> bool:
 
 def _is_raise(file: Path, line: int) -> bool:
     try:
-        tree = ast.parse(file.read_text(encoding="utf-8"))
-    except (OSError, SyntaxError, ValueError):
+        tree = _read_tree(file)
+    except (SyntaxError, ValueError):
         return True
     raises = [node for node in ast.walk(tree) if isinstance(node, ast.Raise)]
     return any(node.lineno <= line <= (node.end_lineno or line) for node in raises)
+
+
+def _read_tree(file: Path) -> ast.Module:
+    """The code of a file, or of a notebook's cell, which Python keeps by a name that looks like one.
+
+    Raises:
+        ValueError: there is none.
+        SyntaxError: it is no Python.
+    """
+    linecache.checkcache(str(file))
+    if lines := linecache.getlines(str(file)):
+        return ast.parse("".join(lines))
+    raise ValueError(str(file))
 
 
 def _of_the_code(said: str, file: Path) -> str:
@@ -102,8 +116,8 @@ def _of_the_code(said: str, file: Path) -> str:
 def _texts(file: Path) -> Iterator[list[str]]:
     """The texts of a Python file that say something, each as its parts between what is put into it."""
     try:
-        tree = ast.parse(file.read_text(encoding="utf-8"))
-    except (OSError, SyntaxError, ValueError):
+        tree = _read_tree(file)
+    except (SyntaxError, ValueError):
         return
     for node in ast.walk(tree):
         parts = []

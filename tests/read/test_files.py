@@ -76,7 +76,7 @@ def test_broken_files_are_named_and_lose_no_row_of_the_good_ones(
         **dict.fromkeys(("zero.csv", "zero.parquet"), "FILE_EMPTY"),
         **dict.fromkeys(("notes.txt", "no ending"), "FILE_FORMAT"),
     }
-    assert "Unexpected end of input stream" in found.messages["truncated.csv.gz"]
+    assert "ended before the end-of-stream marker" in found.messages["truncated.csv.gz"]
     assert {name: rows[0] for name, rows in found.good.items()} == {
         name: {"id": name[5], "n": "a\ufffd" if name.endswith("csv") else "\ufffd"} for name in good
     }
