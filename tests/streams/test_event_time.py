@@ -10,7 +10,7 @@ from decimal import Decimal
 
 import pytest
 
-from lakehouse.errors import CheckpointError, ColumnMissingError, ConfigError, LakehouseError
+from lakehouse.errors import CheckpointError, ColumnMissingError, ConfigError, DefinitionChangeError, LakehouseError
 from lakehouse.runtime import stream
 from lakehouse.runtime.plan import planned
 from lakehouse.runtime.requeue import requeue
@@ -247,6 +247,12 @@ def test_a_checkpoint_holds_its_state_for_no_other_window_and_a_refresh_builds_i
     with pytest.raises(CheckpointError, match="windows of 60 seconds every 60 .*, not .* windows of 120 seconds every"):
         workshop.run("gold")
     workshop.job("gold", job(APPEND))
+    with pytest.raises(DefinitionChangeError, match="mode is scd1, the job says append"):
+        workshop.run("gold")
+    # a table of before its definition was noted in it
+    table = f"delta.`{workshop.folder}/gold/out`"
+    noted = [row.key for row in workshop.spark.sql(f"SHOW TBLPROPERTIES {table}").collect() if "lakehouse." in row.key]
+    workshop.spark.sql(f"ALTER TABLE {table} UNSET TBLPROPERTIES ({', '.join(map(repr, noted))})")
     with pytest.raises(CheckpointError, match="windows is update, not append"):
         workshop.run("gold")
     workshop.job("gold", job(SCD1).replace("max_files: 1", "max_files: 9").replace("count(*)", "count(*) + 1"))
