@@ -9,11 +9,15 @@ import pytest
 
 from lakehouse import foreign
 from lakehouse.testing import LocalLake
+from tests import schedule
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pyspark.sql import SparkSession
+
+
+LEFT_OUT = pytest.StashKey[list[str]]()
 
 
 @dataclass(frozen=True)
@@ -47,16 +51,44 @@ def workshop(spark: SparkSession, tmp_path: Path) -> Workshop:
     return Workshop(spark, project / "lake", project)
 
 
-SLOW = ("test_readme.py", "test_undo.py", "test_replay.py", "test_recovery.py", "test_writers.py", "test_faults.py")
-"""Files that take minutes: of two workers none should be left with one of them at the end."""
+def pytest_addoption(parser):
+    parser.addoption("--day", type=int, help="of the slow tests run a seventh: those of this day of the week, 1 to 7")
+    parser.addoption("--record-durations", action="store_true", help="note how long each file took, for the next order")
 
 
 def pytest_collection_modifyitems(config, items):
-    """With workers the slowest files come first; without, the README's come last: what they wait for runs beside all."""
+    """Leave out the slow tests of other days, and begin with what takes longest: no worker is left with it at the end."""
+    for item in items:
+        schedule.mark(item)
+    if (day := config.option.day) is not None:
+        others = [item for item in items if schedule.is_left_out(item, day)]
+        items[:] = [item for item in items if item not in set(others)]
+        config.hook.pytest_deselected(items=others)
+        config.stash[LEFT_OUT] = names = [item.nodeid for item in others]
+        if hasattr(config, "workeroutput"):
+            config.workeroutput["left_out"] = names
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: item.path.name not in SLOW)
+        items.sort(key=schedule.expected_seconds, reverse=True)
     else:
+        # what the README's commands wait for runs beside all that comes before
         items.sort(key=lambda item: item.path.name == "test_readme.py")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    """What a worker left out; each of them collects the same."""
+    if names := getattr(node, "workeroutput", {}).get("left_out"):
+        node.config.stash[LEFT_OUT] = names
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """Say which tests did not run, and write how long those took that did."""
+    if names := config.stash.get(LEFT_OUT, []):
+        terminalreporter.section(f"{len(names)} slow tests of other days were left out; scripts/test --all runs them")
+        for name in names:
+            terminalreporter.write_line(name)
+    if config.option.record_durations:
+        schedule.record(report for reports in terminalreporter.stats.values() for report in reports)
 
 
 def pytest_collection_finish(session):

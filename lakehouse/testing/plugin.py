@@ -24,8 +24,8 @@ _SETTINGS = {
     "spark.sql.constraintPropagation.enabled": "false",
     "spark.databricks.delta.snapshotPartitions": "1",
     "spark.driver.memory": "2g",
-    # and so with the second compiler of Java
-    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m",
+    # and so with the second compiler of Java, and with threads that collect garbage beside the work
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC",
     "spark.ui.enabled": "false",
 }
 

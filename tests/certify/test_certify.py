@@ -10,6 +10,8 @@ from lakehouse.certify.trial import Wanted, certify
 from lakehouse.errors import SourceEmptyError
 from lakehouse.runtime.workplace import prepare
 
+pytestmark = pytest.mark.crash
+
 JOB = """\
 sources:
   s: {kind: files, path: landing, contract: {columns: {k: {type: string}, s: {type: int, nullable: false}}}}

@@ -24,6 +24,8 @@ from lakehouse.recovery.undo import undo
 from lakehouse.runtime.workplace import prepare
 from tests.read.corpus.case import zipped
 
+pytestmark = pytest.mark.crash
+
 OPEN = "requeue IS NULL AND outcome IS NULL"
 DAY = datetime(2026, 11, 1, tzinfo=UTC)
 ORDERS = """

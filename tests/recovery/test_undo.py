@@ -12,6 +12,8 @@ from lakehouse.recovery.undo import undo
 from lakehouse.runtime.requeue import requeue
 from lakehouse.runtime.workplace import prepare
 
+pytestmark = pytest.mark.crash
+
 SOURCE = """
 sources:
   orders:

@@ -14,6 +14,8 @@ from lakehouse.errors import RecoveryError
 from lakehouse.recovery.recover import recover
 from lakehouse.runtime.workplace import prepare
 
+pytestmark = pytest.mark.crash
+
 JOB = """
 sources:
   events:

@@ -7,6 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.connect
+
 ROOT = Path(__file__).resolve().parents[2]
 SAME = (
     "tests/write/test_traps.py::test_each_batch_is_one_commit",
