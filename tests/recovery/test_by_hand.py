@@ -13,6 +13,8 @@ from lakehouse.recovery.replay import replay, span
 from lakehouse.runtime.requeue import requeue
 from lakehouse.runtime.workplace import prepare
 
+pytestmark = pytest.mark.crash
+
 if TYPE_CHECKING:
     from pathlib import Path
 

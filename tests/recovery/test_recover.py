@@ -15,6 +15,8 @@ from lakehouse.runtime.lock import held
 from lakehouse.runtime.workplace import prepare
 from lakehouse.write.commit import Plan
 
+pytestmark = pytest.mark.crash
+
 BRONZE = """
 sources:
   orders: {kind: files, path: "${param:landing}/orders", max_files: 2}

@@ -209,6 +209,7 @@ with settled(spark, {}):
 """
 
 
+@pytest.mark.crash
 def test_two_processes_write_one_table_and_nothing_is_lost(
     spark: SparkSession, target: Callable[[str], Table], batch: Batch, read: Any
 ) -> None:
