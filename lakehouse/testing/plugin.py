@@ -23,6 +23,12 @@ _SETTINGS = {
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.sql.constraintPropagation.enabled": "false",
     "spark.databricks.delta.snapshotPartitions": "1",
+    # Each test has tables of its own, which Delta would keep in memory for an hour, and Spark keeps what it shows of jobs.
+    "spark.databricks.delta.delta.log.cacheSize": "50",
+    "spark.sql.ui.retainedExecutions": "5",
+    "spark.ui.retainedJobs": "20",
+    "spark.ui.retainedStages": "20",
+    "spark.ui.retainedTasks": "100",
     "spark.driver.memory": "2g",
     # and so with the second compiler of Java, and with threads that collect garbage beside the work
     "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=256m -XX:+UseSerialGC",
