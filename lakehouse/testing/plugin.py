@@ -23,7 +23,7 @@ _SETTINGS = {
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.sql.constraintPropagation.enabled": "false",
     "spark.databricks.delta.snapshotPartitions": "1",
-    # Each test has tables of its own, which Delta would keep in memory for an hour, and Spark keeps what it shows of jobs.
+    # Each test has tables of its own, which Delta would keep for an hour, as Spark keeps what it shows of jobs.
     "spark.databricks.delta.delta.log.cacheSize": "50",
     "spark.sql.ui.retainedExecutions": "5",
     "spark.ui.retainedJobs": "20",
