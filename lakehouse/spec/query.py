@@ -311,6 +311,13 @@ class _Found:
             if why := _why_refused(name := _function(node)):
                 yield self._problem(self._start(node, name), why)
 
+        # words of syntax that are called, such as sets(a); of rows(a) the parser makes a name that it gives a column
+        named = [_function(node) for node in tree.find_all(exp.Anonymous)]
+        named += [one.this.name.lower() for one in tree.find_all(exp.Aliases) if isinstance(one.this, exp.Column)]
+        for name in _SYNTAX.intersection(named) - OF_QUERIES:
+            message = f"{name}() is none of the functions that a job's SQL may call"
+            yield self._problem(self._start(tree, name), message)
+
     def _of_parameters(self, tree: exp.Expr) -> Iterator[Problem]:
         for node in tree.find_all(exp.Placeholder):
             if not node.this:

@@ -121,6 +121,8 @@ def test_a_select_over_the_sources_passes(folder, text):
         ("SELECT aes_encrypt(a, 'k') FROM orders", "1:8: aes_encrypt() is none of the functions"),
         ("SELECT current_timezone() FROM orders", "1:8: current_timezone() is none of the functions"),
         ("WITH x AS (SELECT x(1)) SELECT * FROM x, orders", "1:19: x() is none of the functions"),
+        ("SELECT rows(a) FROM orders", "1:8: rows() is none of the functions that a job's SQL may call"),
+        ("SELECT sets(a) FROM orders", "1:8: sets() is none of the functions that a job's SQL may call"),
         ("SELECT o(1) FROM orders AS o(a)", "1:8: o() is none of the functions"),
         (
             r"SELECT a FROM orders WHERE a RLIKE '\d+'",
