@@ -27,7 +27,7 @@ from pyspark.sql.types import (
 
 from lakehouse.check import text as written
 from lakehouse.lake.frame import as_json, as_text
-from lakehouse.lake.types import alike, parts
+from lakehouse.lake.types import alike, of_text, parts
 from lakehouse.spec.time_pattern import EPOCHS
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def exact(value: Column, have: DataType, declared: Declared, name: str) -> tuple
     is no date or time, as nobody knows its unit, unless a format says it; nor is a date or time a number. A year is one
     from 1 to 9999: Spark can hold others, and most readers cannot.
     """
-    want = DataType.fromDDL(declared.type)
+    want = of_text(declared.type)
     if isinstance(have, IntegralType) and set(declared.formats) & EPOCHS.keys():
         value, have = value.cast("string"), StringType()
     if isinstance(have, StringType):
@@ -103,7 +103,7 @@ def _of_typed(value: Column, have: DataType, want: DataType) -> tuple[Column, Co
 
 def can_become(have: DataType, declared: Declared) -> bool:
     """Whether some value of a typed column is one of what is declared."""
-    want = DataType.fromDDL(declared.type)
+    want = of_text(declared.type)
     is_epoch = isinstance(have, IntegralType) and bool(set(declared.formats) & EPOCHS.keys())
     return is_epoch or isinstance(have, StringType) or _can_become(have, want)
 
@@ -155,7 +155,7 @@ def _kinds(kind: DataType) -> list[DataType]:
 
 def may_reject(have: DataType, declared: Declared) -> bool:
     """Whether there are values of that type which ``exact`` does not keep."""
-    want = DataType.fromDDL(declared.type)
+    want = of_text(declared.type)
     return not alike(have, want) or declared.not_finite == "reject" or isinstance(want, tuple(_YEARS))
 
 

@@ -29,9 +29,10 @@ from lakehouse.lake.batch import (
     TYPED,
 )
 from lakehouse.lake.frame import as_text, col, quoted
+from lakehouse.lake.statements import array_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from pyspark.sql import DataFrame
     from pyspark.sql.types import DataType
@@ -55,6 +56,12 @@ _MADE = ("_kafka", "_change")
 _MOST_TOLD = 20
 """Columns that are told one by one."""
 
+_MANY = 200
+"""Columns of which more are cast together, those that are cast alike."""
+
+_NOT_OF_VALUES = {"nullable", "unit", "classification", "aliases", "about"}
+"""What a contract says of a column that does not matter to how a value is cast."""
+
 
 def with_types(rows: DataFrame, contract: Contract, missing: str) -> tuple[DataFrame, list[Column]]:
     """The rows with the contract's columns in their types, and what is wrong with them, as columns of the result.
@@ -76,21 +83,23 @@ def with_types(rows: DataFrame, contract: Contract, missing: str) -> tuple[DataF
     came = _columns_of(rows, contract)
     if missing == "error":
         _refuse(rows, contract, came, kinds)
-    cast = _casts(rows, contract, came)
+    with_casts, cast = _casts(rows, contract, came)
+    has = frozenset(rows.columns)
     typed = [
-        _column(rows, contract, index, [(one, kinds[one], cast[one]) for one in came[name]])
+        _column(has, contract, index, name, [(one, kinds[one], cast[one]) for one in came[name]])
         for index, name in enumerate(contract.columns)
     ]
     misfits = dict(chain.from_iterable(one.misfits.items() for one in typed))
     unknown = _unknown(rows, contract, kinds, misfits)
-    beside = [name for name in (*_BESIDE, TOLD, RECEIVED) if name in rows.columns]
+    beside = [name for name in (*_BESIDE, TOLD, RECEIVED) if name in has]
     values = [one.value.alias(name) for name, one in zip(contract.columns, typed, strict=True)]
     flags = [flag for one in typed for flag in one.flags]
     # the values first, as columns of their own: rules speak of the typed ones
-    result = rows.select(*values, *unknown.kept, SOURCE, *beside, AS_RECEIVED, *flags, *unknown.flags)
+    result = with_casts.select(*values, *unknown.kept, SOURCE, *beside, AS_RECEIVED, *flags, *unknown.flags)
     nothing = _of_nothing(rows, contract, came) if missing == "null" else []
     faults = [*nothing, *(fault for one in typed for fault in one.faults), *unknown.faults]
-    return result, [F.when(F.col(CODE).isNull(), fault) for fault in faults]
+    is_readable = F.col(CODE).isNull()
+    return result, [F.when(is_readable, fault) for fault in faults]
 
 
 def _columns_of(rows: DataFrame, contract: Contract) -> dict[str, list[str]]:
@@ -122,27 +131,68 @@ def _refuse(
                 raise _impossible(name, contract.columns[name].type, kinds[one])
 
 
-def _casts(rows: DataFrame, contract: Contract, came: Mapping[str, Sequence[str]]) -> dict[str, tuple[Column, Column]]:
+def _casts(
+    rows: DataFrame, contract: Contract, came: Mapping[str, Sequence[str]]
+) -> tuple[DataFrame, dict[str, tuple[Column, Column]]]:
     """The columns that are there in their types, and whether each value was kept; by the names that they came with.
+
+    And the rows that they are columns of.
 
     Raises:
         ConfigError: no value of what is there can become what is declared.
     """
     kinds = {field.name: field.dataType for field in rows.schema.fields}
     declared = {one: name for name, found in came.items() for one in found}
-    cast = {
-        one: _cast_by_type(rows, f"{TYPED}{one}", contract.columns[name], name)
-        if f"{TYPED}{one}" in kinds
-        else exact(col(one), kinds[one], contract.columns[name], name)
-        for one, name in declared.items()
-    }
+    arrays, cast = _cast_together(kinds, contract, declared)
+    for one, name in declared.items():
+        if f"{TYPED}{one}" in kinds:
+            cast[one] = _cast_by_type(rows, f"{TYPED}{one}", contract.columns[name], name)
+        elif one not in cast:
+            cast[one] = exact(col(one), kinds[one], contract.columns[name], name)
     try:
+        whole = rows.select("*", *arrays) if arrays else rows
         # Spark Connect looks at a plan when it is asked for its schema
-        _ = rows.select(SOURCE, *chain.from_iterable(cast.values())).schema
+        _ = whole.select(SOURCE, *chain.from_iterable(cast.values())).schema
     except AnalysisException:
-        for one, pair in cast.items():
-            _judged_alone(rows, pair, _impossible(declared[one], contract.columns[declared[one]].type, kinds[one]))
+        for one, name in declared.items():
+            column = contract.columns[name]
+            pair = exact(col(one), kinds[one], column, name) if f"{TYPED}{one}" not in kinds else cast[one]
+            _judged_alone(rows, pair, _impossible(name, column.type, kinds[one]))
         raise
+    return whole, cast
+
+
+def _cast_together(
+    kinds: Mapping[str, DataType], contract: Contract, declared: Mapping[str, str]
+) -> tuple[list[Column], dict[str, tuple[Column, Column]]]:
+    """Of very many columns those that are cast alike, as the items of one array: its cast is one expression.
+
+    Spark takes minutes to plan thousands of casts, each of some fifty expressions. Of fewer columns nothing: compiled
+    code for each is faster.
+    """
+    if len(declared) <= _MANY:
+        return [], {}
+    alike: dict[tuple[DataType, str], list[str]] = {}
+    for one, name in declared.items():
+        if f"{TYPED}{one}" not in kinds:
+            written = contract.columns[name].model_dump_json(exclude=_NOT_OF_VALUES)
+            alike.setdefault((kinds[one], written), []).append(one)
+    arrays, cast = [], {}
+    for index, ((kind, _), names) in enumerate(alike.items()):
+        column, item = contract.columns[declared[names[0]]], f"__cast_{index}"
+        array = F.transform(array_of(names), _cast_item(kind, column))
+        arrays.append(array.alias(item))
+        for number, one in enumerate(names):
+            both = F.col(item)[number]
+            cast[one] = both["value"].alias(declared[one]), both["kept"]
+    return arrays, cast
+
+
+def _cast_item(kind: DataType, declared: Declared) -> Callable[[Column], Column]:
+    def cast(item: Column) -> Column:
+        value, kept = exact(item, kind, declared, "value")
+        return F.struct(value, kept.alias("kept"))
+
     return cast
 
 
@@ -175,26 +225,32 @@ class _Typed:
 
 
 def _column(
-    rows: DataFrame, contract: Contract, index: int, came: Sequence[tuple[str, DataType, tuple[Column, Column]]]
+    has: Collection[str],
+    contract: Contract,
+    index: int,
+    name: str,
+    came: Sequence[tuple[str, DataType, tuple[Column, Column]]],
 ) -> _Typed:
     """One declared column, of the columns that came for it: one, none, or several of which a row may have one."""
-    name, column = list(contract.columns.items())[index]
-    value = F.coalesce(*[one for _, _, (one, _) in came]) if came else F.lit(None).cast(column.type)
+    column = contract.columns[name]
+    values = [one for _, _, (one, _) in came]
+    value = F.coalesce(*values) if values[1:] else values[0] if values else F.lit(None).cast(column.type)
     flags, faults, misfits = [], [], {}
     is_kept = F.lit(True)
     if len(came) > 1:
         times = reduce(Column.__add__, [F.col(AS_RECEIVED)[one].isNotNull().cast("int") for one, _, _ in came])
         faults.append(F.when(times > 1, F.lit(f"COLUMN_TWICE:{name}")))
-    if any(f"{TYPED}{one}" in rows.columns or may_reject(kind, column) for one, kind, _ in came):
+    if any(f"{TYPED}{one}" in has or may_reject(kind, column) for one, kind, _ in came):
         kept = reduce(Column.__and__, [kept for _, _, (_, kept) in came])
         flags.append(kept.alias(f"__kept_{index}"))
         is_kept = F.col(f"__kept_{index}")
         if contract.unknown == "rescue" and column.nullable and len(came) == 1:
             misfits[came[0][0]] = ~kept
         else:
-            faults.append(F.when(_asked_of(rows, name, column) & ~is_kept, F.lit(f"CAST:{name}")))
+            is_lost = F.when(~is_kept, F.lit(f"CAST:{name}"))
+            faults.append(is_lost if TOLD not in has else F.when(_asked_of(name, column), is_lost))
     if not column.nullable:
-        told = F.coalesce(_tells(name, column), F.lit(True)) if TOLD in rows.columns else F.lit(True)
+        told = F.coalesce(_tells(name, column), F.lit(True)) if TOLD in has else F.lit(True)
         faults.append(F.when(is_kept & told & col(name).isNull(), F.lit(f"NULL_VALUE:{name}")))
     return _Typed(value, flags, faults, misfits)
 
@@ -226,13 +282,11 @@ def _impossible(name: str, declared: str, have: DataType) -> ConfigError:
     return ConfigError(message, hint="declare the type that the source has, and cast in transform()")
 
 
-def _asked_of(rows: DataFrame, name: str, column: Declared) -> Column:
+def _asked_of(name: str, column: Declared) -> Column:
     """Whether a value of the column is asked for: not of a row that the write takes for its key, and that has others.
 
     Of a deletion that came as its key nothing is told, and the columns of that key are among them.
     """
-    if TOLD not in rows.columns:
-        return F.lit(True)
     return F.coalesce(_tells(name, column) | (F.size(TOLD) == 0), F.lit(True))
 
 

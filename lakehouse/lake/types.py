@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Literal
 
 from pyspark.sql import functions as F
@@ -91,6 +92,12 @@ def _digits(kind: DataType) -> tuple[int, int]:
     if isinstance(kind, DecimalType):
         return kind.precision - kind.scale, kind.scale
     return _DIGITS[kind.simpleString()], 0
+
+
+@cache
+def of_text(declared: str) -> DataType:
+    """The type that a text says; Spark is asked once, as thousands of columns may be of it."""
+    return DataType.fromDDL(declared)
 
 
 def alike(one: DataType, other: DataType) -> bool:

@@ -14,8 +14,13 @@ from pyspark.sql import Row, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType
 
+from lakehouse.check import columns
 from lakehouse.check.cast import exact
+from lakehouse.check.contract import _with_received, check
+from lakehouse.lake.batch import CODE, MESSAGE, RAW, Arrived, sourced
+from lakehouse.lake.frame import small_frame
 from lakehouse.spec.column import Column as Declared
+from lakehouse.spec.contract import Contract
 
 NO = "rejected"
 
@@ -231,3 +236,27 @@ def test_decimals_integers_and_dates_are_what_python_makes_of_them(
                 wanted.append(NO)
     found = cast(cases)
     assert list(zip(cases, found, strict=True)) == list(zip(cases, wanted, strict=True))
+
+
+def test_columns_that_are_cast_together_become_what_each_becomes_alone(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = ["1", " 2 ", "x", None, "1.5", "2024-02-29", "1.000", "", "-"]
+    declared: dict[str, Any] = {"a": "int", "b": "int", "c": "date", "d": {"type": "decimal(5,2)", "nullable": False}}
+    declared |= {"e.f": "int", "`": "string", "h": {"type": "int", "thousands": "."}, "i": "int", "none": "int"}
+    declared |= {"j": {"type": "int", "null_values": ["-"]}, "k": {"type": "date", "formats": ["yyyy-MM-dd"]}}
+    names = [name for name in declared if name != "none"]
+    kinds = {**dict.fromkeys(names, "string"), "i": "bigint", RAW: "string", CODE: "string", MESSAGE: "string"}
+    rows = [
+        {**{name: texts[(row + at) % len(texts)] for at, name in enumerate(names)}, "i": row << 29} for row in range(9)
+    ]
+    frame = sourced(small_frame(spark, [[row.get(name) for name in kinds] for row in rows], kinds))
+    found = []
+    for many in (200, 0):
+        monkeypatch.setattr(columns, "_MANY", many)
+        checked = check(Arrived(frame), Contract.model_validate({"columns": declared}))
+        found.append([checked.accepted.schema, *sorted(map(repr, checked.rejected.collect()))])
+        typed, _ = columns.with_types(_with_received(frame), Contract.model_validate({"columns": declared}), "null")
+        found[-1] += sorted(map(repr, typed.collect()))
+    assert found[0] == found[1]
+    assert len(found[0]) > 9
