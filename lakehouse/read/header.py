@@ -81,7 +81,9 @@ def lacking(frame: DataFrame, form: str, source: FilesSource) -> dict[str, str]:
     counts = [F.count(value) == 0 for name, value in values.items() if not contract.columns[name].nullable]
     is_any = reduce(lambda one, other: one | other, [value.isNotNull() for value in values.values()])
     nothing = F.count_if(is_any) == 0
-    both = [F.count_if(found[0].isNotNull() & found[1].isNotNull()) > 0 for found in came.values() if found[1:]]
+    # of all names that came, in whatever file, any two
+    counted = [[one.isNotNull().cast("int") for one in found] for found in came.values() if found[1:]]
+    both = [F.count_if(reduce(lambda one, other: one + other, found) > 1) > 0 for found in counted]
     suspicious = reduce(lambda one, other: one | other, [*counts, *both, nothing])
     wrong: dict[str, str] = {}
     for row in frame.groupBy(URI).agg(suspicious.alias("is_suspicious")).where(F.col("is_suspicious")).collect():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
@@ -15,6 +16,7 @@ from lakehouse.lake.batch import CODE, Arrived
 from lakehouse.lake.frame import small_frame
 from lakehouse.read.payload.json import decoded
 from lakehouse.spec.contract import Contract
+from tests.read.corpus.binary import a_parquet, an_orc
 
 Read = Callable[..., Any]
 
@@ -76,3 +78,29 @@ def test_a_message_without_a_declared_field_is_put_aside_as_a_line_of_a_file_is(
     assert {row["__text"]: row[CODE] for row in rows} == dict(
         zip(texts, (code, code, None, None, "MALFORMED_JSON"), strict=True)
     )
+
+
+def test_parquet_and_orc_files_that_lack_a_column_are_one_entry_each_beside_good_ones(read: Read) -> None:
+    tables = {
+        "good": {"id": [1], "name": ["a"]},
+        "alias": {"KD NR": [2], "NM": ["b"]},
+        "nothing in name": {"id": [3], "name": pa.array([None], pa.string())},
+        "renamed": {"idd": [4, 5], "name": ["c", "d"]},
+        "other": {"x": [6]},
+        "both": {"id": [7], "identifier": [7]},
+    }
+    made = {
+        f"{name}.{form}": written(pa.table(columns))
+        for name, columns in tables.items()
+        for form, written in (("parquet", a_parquet), ("orc", an_orc))
+    }
+    found = read(made, contract=Contract.model_validate(DECLARED))
+    wrong = [f"{name}.{form}" for name in ("renamed", "other", "both") for form in ("parquet", "orc")]
+    assert found.files == dict.fromkeys(wrong, "FILE_HEADER")
+    for form in ("parquet", "orc"):
+        assert "it lacks id" in found.messages[f"renamed.{form}"]
+        assert "did you mean 'idd'" in found.messages[f"renamed.{form}"]
+        assert "it lacks id" in found.messages[f"other.{form}"]
+        assert "id and identifier are one" in found.messages[f"both.{form}"]
+    assert {"idd", "x"}.isdisjoint(found.frame.columns)
+    assert sorted(found.good) == sorted({*made} - {*wrong})
