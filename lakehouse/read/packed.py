@@ -9,6 +9,7 @@ import io
 import re
 import time
 import zlib
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
@@ -21,7 +22,7 @@ from lakehouse.read.scan import Unreadable
 from lakehouse.spec.limits import FileLimits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from lakehouse.spec.files import Encoding
 
@@ -32,6 +33,7 @@ BROKEN = (OSError, EOFError, zlib.error, zstandard.ZstdError)
 """What reading a file may raise for what it holds."""
 
 _CHUNK = 1 << 20
+_LOOK = 1 << 16
 _SMALL = 16 << 20
 """Packed bytes of a file that is unpacked once to see how large it becomes: a bomb is small."""
 
@@ -139,15 +141,72 @@ def _broken(error: Exception) -> Exception:
     return known(error) or Unreadable(f"it cannot be unpacked: {error}")
 
 
-def measure(path: str, limits: FileLimits) -> None:
-    """Unpack a small file once, and keep nothing of it, for Spark asks nobody how large a text becomes.
+def measure(path: str, limits: FileLimits, separator: str | None = None) -> None:
+    """Unpack a small file once, and keep nothing of it, for Spark asks nobody how large a text or a line of it becomes.
 
     Raises:
         Unreadable: it cannot be unpacked, or goes beyond a limit.
     """
     if size_of(path) <= _SMALL:
-        for _ in chunks(path, limits):
-            pass
+        _check_lengths(chunks(path, limits), separator, limits)
+
+
+def check_lines(path: str, limits: FileLimits, separator: str | None = None) -> None:
+    """Look for a line that is longer than a record may be: Spark makes room for it several times, and Java may end.
+
+    Reads a few bytes of each part of the file; all of it only where a part has no end of a line.
+
+    Args:
+        path: a text of this machine that is not packed, in UTF-8.
+        limits: how long a record may be.
+        separator: what lines end with; None for any of LF, CR and both.
+
+    Raises:
+        Unreadable: there is such a line.
+    """
+    size, part = size_of(path), max(1, limits.record_bytes // 2)
+    if size <= limits.record_bytes:
+        return
+    with opened(path) as file:
+        for start in range(0, size - part + 1, part):
+            file.seek(start)
+            if not _has_end(file, part, separator):
+                file.seek(0)
+                _check_lengths(iter(partial(file.read, _CHUNK), b""), separator, limits)
+                return
+
+
+def _has_end(file: BinaryIO, size: int, separator: str | None) -> bool:
+    """Whether one of the next bytes ends a line."""
+    while size > 0 and (chunk := file.read(min(size, _LOOK))):
+        if any(end in chunk for end in _ends(separator)):
+            return True
+        size -= len(chunk)
+    return False
+
+
+def _check_lengths(data: Iterable[bytes], separator: str | None, limits: FileLimits) -> None:
+    """Measure the lines of a text.
+
+    Raises:
+        Unreadable: one is longer than a record may be.
+    """
+    ends, most = _ends(separator), limits.record_bytes
+    kept, run, rest = len(ends[0]) - 1, 0, b""
+    # no line that lies within one piece is too long
+    for piece in (chunk[at : at + most] for chunk in data for at in range(0, len(chunk), most)):
+        text = rest + piece
+        found = [at for end in ends if (at := text.find(end)) >= 0]
+        if run + min(found, default=len(text) - kept) > most:
+            exceed("record_bytes", f"it has a line of more than {most:,} bytes")
+        line = len(text) - max(text.rfind(end) + len(end) for end in ends) if found else run + len(text)
+        # an end of several characters may lie across two pieces
+        rest = text[len(text) - min(kept, line) :]
+        run = line - len(rest)
+
+
+def _ends(separator: str | None) -> tuple[bytes, ...]:
+    return (separator.encode(),) if separator else (b"\n", b"\r")
 
 
 def bounded(file: IO[bytes], limits: FileLimits, size: int, most: int | None = None) -> Iterator[bytes]:

@@ -24,7 +24,18 @@ from lakehouse.read import excel, xml
 from lakehouse.read.json_values import values
 from lakehouse.read.layout.archive import check_archive
 from lakehouse.read.layout.layout import exceed
-from lakehouse.read.packed import BROKEN, DEFAULTS, bounded, chunks, encoding_of, measure, packing, size_of, texts
+from lakehouse.read.packed import (
+    BROKEN,
+    DEFAULTS,
+    bounded,
+    check_lines,
+    chunks,
+    encoding_of,
+    measure,
+    packing,
+    size_of,
+    texts,
+)
 from lakehouse.read.scan import Unreadable
 
 if TYPE_CHECKING:
@@ -282,18 +293,24 @@ def _in_utf8(path: str, form: FileFormat, source: FilesSource, scratch: Scratch)
         return path
     encoding = encoding_of(path, source.encoding)
     is_utf8 = encoding in ("utf-8", "utf-8-sig", "ascii")
+    separator = source.csv.line_separator if form == "csv" else None
     if is_utf8 and not skipped and not is_cut:
         if packing(path):
-            measure(path, source.limits)
+            measure(path, source.limits, separator)
+        else:
+            check_lines(path, source.limits, separator)
         return path
     # bytes that are no UTF-8 go through as they are: they are a matter of their record
     errors = "surrogateescape" if is_utf8 else "strict"
     text = texts(path, encoding, source.limits, errors=errors)
-    text = _without_lines(text, skipped, source.csv.line_separator) if skipped else text
+    text = _without_lines(text, skipped, separator) if skipped else text
     plain = path
     if not is_utf8 or skipped or packing(path):
         plain = scratch.write((part.encode("utf-8", errors) for part in text), f".{form}", size_of(path))
-    return scratch.write(_lines(plain), ".json", size_of(plain)) if is_cut else plain
+    if is_cut:
+        plain = scratch.write(_lines(plain), ".json", size_of(plain))
+    check_lines(plain, source.limits, separator)
+    return plain
 
 
 def _only_here(path: str) -> str:

@@ -33,7 +33,9 @@ class FileLimits(Spec):
         Bytes, Field(description="What the files of a batch unpack to together beyond the ratio of each.")
     ] = 256 * _MIB
     workbook_bytes: Annotated[Bytes, Field(description="What a workbook unpacks to.")] = 256 * _MIB
-    record_bytes: Annotated[Bytes, Field(description="Bytes of an element of XML, or a fixed of Avro.")] = 64 * _MIB
+    record_bytes: Annotated[
+        Bytes, Field(description="Bytes of a line of text, an element of XML, or a fixed of Avro.")
+    ] = 64 * _MIB
     records: Annotated[
         Count, Field(description="Records of a binary file; one with more may have 1,000 for each of its bytes.")
     ] = 1_000_000

@@ -15,7 +15,7 @@ from lakehouse.read import json_values, xml
 from lakehouse.read.csv import _head
 from lakehouse.read.folders import outer
 from lakehouse.read.json_values import values
-from lakehouse.read.packed import chunks, encoding_of
+from lakehouse.read.packed import check_lines, chunks, encoding_of, measure
 from lakehouse.read.plain import _usable, _without_lines, _workbook
 from lakehouse.read.scan import Unreadable
 from lakehouse.spec.files import CsvOptions, FilesSource, XmlOptions
@@ -113,3 +113,23 @@ def test_a_file_that_may_not_be_read_is_no_bad_file(tmp_path: Path) -> None:
                 act()
     finally:
         os.seteuid(0)
+
+
+@pytest.mark.parametrize(("separator", "end"), [(None, b"\n"), (None, b"\r\n"), (None, b"\r"), ("||", b"||")])
+def test_a_line_that_is_longer_than_a_record_may_be_is_found_wherever_it_is(
+    tmp_path: Path, separator: str | None, end: bytes
+) -> None:
+    limits = FileLimits(record_bytes=1000)
+    for before in (0, 1, 37, 499, 500, 1001, 5000):
+        for length in (0, 499, 500, 998, 1000, 1001, 1500, 90_000):
+            lines = [b"x" * 200] * (before // 200) + [b"y" * (before % 200), b"z" * length, b"", b"x" * 900]
+            plain, packed = tmp_path / "a.csv", tmp_path / "a.csv.gz"
+            plain.write_bytes(end.join(lines))
+            packed.write_bytes(gzip.compress(plain.read_bytes()))
+            for look, path in ((check_lines, plain), (measure, packed)):
+                if length > 1000:
+                    with pytest.raises(Unreadable, match="a line of more than 1,000 bytes") as raised:
+                        look(str(path), limits, separator)
+                    assert raised.value.code == "FILE_LIMIT"
+                else:
+                    look(str(path), limits, separator)
