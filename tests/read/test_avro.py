@@ -424,6 +424,7 @@ def test_of_random_bytes_none_is_taken_that_fastavro_does_not_take(read: Read) -
     assert 50 < taken < 400
 
 
+@pytest.mark.connect
 @pytest.mark.skipif(os.environ.get("SPARK_API_MODE") == "connect", reason="it starts the very session that this one is")
 def test_it_is_the_same_on_spark_connect() -> None:
     wanted = "is_whole or NULLs or decimal or text_that or union or connect_says or cannot_be_used"
