@@ -6,7 +6,7 @@ import codecs
 import csv
 import io
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import IO, TYPE_CHECKING
 
@@ -19,7 +19,7 @@ from lakehouse.lake.storage import local, plain_path
 from lakehouse.read.csv_breaks import LINE_BREAK, ODD, OWN, UNCLOSED, drop_returns, find_swallowed, look_for_signs
 from lakehouse.read.header import check_header
 from lakehouse.read.layout.layout import check_columns
-from lakehouse.read.packed import BROKEN, opened
+from lakehouse.read.packed import BROKEN, DEFAULTS, opened
 from lakehouse.read.scan import (
     BLOCK,
     ENCODING,
@@ -58,14 +58,16 @@ _MESSAGES = {
 
 @dataclass(frozen=True, order=True)
 class Header:
-    """The names of a file's columns, and what ends its records.
+    """The names of a file's columns, what ends its records, and how long one of their fields may be.
 
     ``line_break`` is the last character of a line break, or the source's ``line_separator``; empty where blank lines
-    come first: there Spark must find it out itself.
+    come first: there Spark must find it out itself. ``longest`` is in characters: Spark makes room for whatever stands
+    between two quotes, and where Java has no such room it ends.
     """
 
     names: tuple[str, ...]
     line_break: str = "\n"
+    longest: int = DEFAULTS.record_bytes
 
 
 def groups(spark: SparkSession, paths: Sequence[str], source: FilesSource) -> Groups:
@@ -87,6 +89,7 @@ def headers(
         try:
             head = first_lines.get(path, "") if path in far else _head(path, source.csv)
             header = _header(head, source.csv, () if source.csv.header else source.headerless)
+            header = replace(header, longest=source.limits.record_bytes)
             check_columns(len(header.names), source.limits)
             if source.csv.header:
                 check_header(header.names, source)
@@ -286,6 +289,7 @@ def _parsed(
     """The records as Spark parses them: where two characters break a line, the first is left at the end."""
     schema, parsing = _parsing(header.names, options)
     reader = spark.read.schema(schema).options(header=str(options.header), multiLine="true", **parsing)
+    reader = reader.option("maxCharsPerColumn", header.longest)
     if options.comment:
         reader = reader.option("comment", options.comment)
     if header.line_break:

@@ -22,7 +22,6 @@ from lakehouse.errors import (
     SourceEmptyError,
     SourceNotFoundError,
     first_line,
-    innermost,
 )
 from lakehouse.lake.batch import CODE, MESSAGE, RAW, SOURCE, SOURCE_TYPE, BadFile, unite
 from lakehouse.lake.frame import by_types, small_frame, together
@@ -53,7 +52,7 @@ from lakehouse.read.scan import (
     ORDINAL,
     URI,
     Unreadable,
-    code_of,
+    fault_of,
     glob_escaped,
     is_the_files_fault,
     wrong_byte,
@@ -385,7 +384,7 @@ def _readable(paths: Sequence[str], scan: Scan, find_wrong: Callable[[DataFrame]
             raise
         if len(paths) == 1:
             check_access(paths[0])
-            return _Read(bad=(BadFile(paths[0], code_of(error), innermost(str(error))),))
+            return _Read(bad=(BadFile(paths[0], *fault_of(error)),))
         named = error.file if isinstance(error, Unreadable) and error.file else _named(str(error), paths)
         rest = [path for path in paths if path != named]
         parts = [part for part in ([named] if named else [], rest[: len(rest) // 2], rest[len(rest) // 2 :]) if part]

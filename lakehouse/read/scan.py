@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import functions as F
 
+from lakehouse.errors import innermost
 from lakehouse.lake.batch import BYTES, CODE, MESSAGE, RAW, SOURCE
 from lakehouse.lake.frame import col
 
@@ -115,11 +116,18 @@ _BEYOND = re.compile(r"\bSystemLimitException\b|UnsupportedOperationException: C
 """What Avro says of a length beyond what it may have, or beyond what Java can hold."""
 
 
-def code_of(error: Exception) -> str:
-    """The code of a file for whose content a scan failed."""
+_LONG_FIELD = re.compile(r"ArrayIndexOutOfBoundsException: Index (\d+) out of bounds for length \1\b")
+"""What the parser of CSV says where a field has more characters than it may have."""
+
+
+def fault_of(error: Exception) -> tuple[str, str]:
+    """The code of a file for whose content a scan failed, and what is wrong with it."""
     if isinstance(error, Unreadable):
-        return error.code
-    return "FILE_LIMIT" if _BEYOND.search(str(error)) else "FILE_UNREADABLE"
+        return error.code, innermost(str(error))
+    if found := _LONG_FIELD.search(str(error)):
+        most = f"{int(found[1]):,} characters (limits.record_bytes of the source)"
+        return "FILE_LIMIT", f"it has a field of more than {most}: a quote may be open"
+    return "FILE_LIMIT" if _BEYOND.search(str(error)) else "FILE_UNREADABLE", innermost(str(error))
 
 
 def usable(names: Sequence[str]) -> None:

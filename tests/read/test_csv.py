@@ -270,3 +270,17 @@ def test_a_line_break_of_another_kind_is_told_as_that_and_joins_no_records_unsee
     }
     assert [row["b"] for row in found.good["good.csv"]] == ["x\r\ny", "x\ry"]
     assert [row["a"] for row in found.good["one column.csv"]] == ["3"]
+
+
+def test_a_field_that_never_ends_is_beyond_a_limit_and_the_other_files_go_in(read: Read) -> None:
+    lines = "\n".join(["x" * 100] * 30)
+    files = {
+        "good.csv": f'id,n\n1,"{lines[:900]}"\n',
+        "open.csv": f'id,n\n1,"{lines}\n',
+        "long.csv": f"id,n\n1,{'x' * 999}\n",
+    }
+    found = read(files, limits={"record_bytes": 1000})
+    assert {name: [row["id"] for row in rows] for name, rows in found.good.items()} == {"good.csv": ["1"]}
+    assert found.files == {"open.csv": "FILE_LIMIT", "long.csv": "FILE_LIMIT"}
+    assert "a field of more than 1,000 characters" in found.messages["open.csv"]
+    assert "a line of more than 1,000 bytes" in found.messages["long.csv"]
