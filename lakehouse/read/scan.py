@@ -117,16 +117,21 @@ _BEYOND = re.compile(r"\bSystemLimitException\b|UnsupportedOperationException: C
 
 
 _LONG_FIELD = re.compile(r"ArrayIndexOutOfBoundsException: Index (\d+) out of bounds for length \1\b")
-"""What the parser of CSV says where a field has more characters than it may have."""
+"""What the parser of CSV says where a field has more characters than it may have, or a record more fields."""
+
+_MOST_FIELDS = 20_480
+"""For so many the parser of CSV has room, which Spark sets."""
 
 
 def fault_of(error: Exception) -> tuple[str, str]:
     """The code of a file for whose content a scan failed, and what is wrong with it."""
     if isinstance(error, Unreadable):
         return error.code, innermost(str(error))
-    if found := _LONG_FIELD.search(str(error)):
+    if (found := _LONG_FIELD.search(str(error))) and int(found[1]) != _MOST_FIELDS:
         most = f"{int(found[1]):,} characters (limits.record_bytes of the source)"
         return "FILE_LIMIT", f"it has a field of more than {most}: a quote may be open"
+    if found:
+        return "FILE_UNREADABLE", f"it has a record of more than {_MOST_FIELDS:,} fields"
     return "FILE_LIMIT" if _BEYOND.search(str(error)) else "FILE_UNREADABLE", innermost(str(error))
 
 
