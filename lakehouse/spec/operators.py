@@ -23,7 +23,8 @@ _SUMS = frozenset({"+", "-", "||"})
 _PRODUCTS = frozenset({"*", "/", "%", "div"})
 _QUANTIFIERS = frozenset({"any", "all", "some"})
 _TYPES = frozenset({"array", "map", "struct"})
-_BEFORE_SIGN = frozenset({"and", "or", "not", "when", "then", "else", "case", "div", "between", "in", "like", "escape"})
+_BEFORE_SIGN = frozenset({"and", "or", "not", "when", "then", "else", "case", "div", "between", "in", "escape", "from"})
+_BEFORE_SIGN |= _PATTERNED
 _NEW_SIDE = frozenset({"and", "or", ",", "when", "then", "else", "->", "=>", "as", "from", "where"})
 _BEFORE_NOT = _NEW_SIDE - {"as", "from"} | {"case", "", "(", "[", "not", "!", "is"}
 
@@ -40,10 +41,14 @@ def check_operators(tokens: Sequence[Token]) -> None:
         before, this, after = said[index : index + 3]
         if why := _why_refused(token, (before, this, after), is_first=index == 0):
             raise ValueError(why)
+        if this == "struct" and after == "(":
+            _check_struct(tokens, index + 1)
         if this in _QUANTIFIERS and after == "(":
             _check_quantifier(tokens, index, before)
         follows_mark = index > 0 and tokens[index - 1].kind == "mark" and before not in (")", "]")
-        is_sign = this in ("-", "+") and (index == 0 or follows_mark or before in _BEFORE_SIGN)
+        begins = index == 0 or follows_mark or before in _BEFORE_SIGN
+        is_sign = this in ("-", "+") and begins
+        _check_operand(token, tokens[index + 1 : index + 2], begins=begins)
         if is_sign and after == "" and said[index + 3 : index + 4] == ["::"]:
             message = f"{this}{tokens[index + 1].source}:: is read in two ways: write cast({this}… as …)"
             raise ValueError(message)
@@ -58,9 +63,43 @@ def _why_refused(token: Token, said: tuple[str, str, str], *, is_first: bool) ->
     stands_first = before in _BEFORE_NOT and (before != "" or is_first)
     if this in ("not", "!") and not stands_first and after not in _COMPARING:
         return f"{token.source} stands before a whole condition: put both into parentheses"
+    if before == "." and after == "(" and token.kind == "word" and this in _BEFORE_SIGN | _COMPARING:
+        return f".{token.source}(…) is no built-in function"
+    if this in ("isnull", "notnull") and after != "(":
+        return f"{token.source} is read in two ways: write IS NULL or IS NOT NULL"
     if this == "exists" and before in _PATTERNED:
         return f"{token.source} after {before}: put it into parentheses"
     return None
+
+
+def _check_operand(token: Token, after: Sequence[Token], *, begins: bool) -> None:
+    """Hold words that are names to Spark where they lack what they work on.
+
+    Raises:
+        ValueError: one does.
+    """
+    if token.word == "div" and begins:
+        message = f"{token.source} stands between two values"
+        raise ValueError(message)
+    if token.word == "interval" and after and after[0].kind in ("word", "name"):
+        message = f"{token.source} needs a number and a unit"
+        raise ValueError(message)
+
+
+def _check_struct(tokens: Sequence[Token], start: int) -> None:
+    """Refuse ``struct(a = b)``, of which one parser makes a field called a.
+
+    Raises:
+        ValueError: an argument is a comparison without parentheses.
+    """
+    depth = 0
+    for token in tokens[start:]:
+        depth += (token.source in ("(", "[")) - (token.source in (")", "]"))
+        if depth == 0:
+            return
+        if depth == 1 and token.kind == "mark" and token.source in ("=", "==", "=>"):
+            message = f"{token.source} in struct(…) is read in two ways: put the comparison into parentheses"
+            raise ValueError(message)
 
 
 def _check_quantifier(tokens: Sequence[Token], index: int, before: str) -> None:

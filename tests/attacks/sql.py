@@ -180,7 +180,7 @@ _TABLES = (
         ", `b`",
     ),
 )
-_TYPED = ("ParseException", "IllegalArgumentException")
+_TYPED = ("ParseException", "IllegalArgumentException", "ArithmeticException")
 _ASKING = {"ScalarSubquery", "Exists", "InSubquery", "ListQuery", "UnresolvedWindowExpression", "WindowExpression"}
 _ASKING |= {"ArraySubquery", "FunctionTableSubqueryArgumentExpression", "Parameter", "NamedParameter", "PosParameter"}
 

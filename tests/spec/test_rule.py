@@ -17,6 +17,7 @@ from lakehouse.spec.expression import (
     UniqueCheck,
     at_time,
     columns_of,
+    row_condition,
     understood,
 )
 from lakehouse.spec.pattern import why_refused
@@ -368,3 +369,20 @@ def test_a_contract_is_known_by_what_it_says():
         Contract.model_validate({"rules": [{"name": "r", "check": check}]}) for check in ("a > 1", "a > 1", "a > 2")
     )
     assert one.fingerprint == same.fingerprint != other.fingerprint
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        "(a > 1) and (b isnull)",
+        "a <> interval day",
+        "struct(a == 1, b) is null",
+        "a.or(b, 1) is null",
+        "div(a, b)",
+        "a is distinct from -1::int",
+        "a ilike -1::int",
+    ],
+)
+def test_what_spark_reads_as_another_tree_than_the_one_that_was_judged_is_refused(check):
+    with pytest.raises(ValueError, match=r"two ways|no built-in|between two|a number and a unit"):
+        row_condition(check)
