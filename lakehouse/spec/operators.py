@@ -25,6 +25,8 @@ _QUANTIFIERS = frozenset({"any", "all", "some"})
 _TYPES = frozenset({"array", "map", "struct"})
 _BEFORE_SIGN = frozenset({"and", "or", "not", "when", "then", "else", "case", "div", "between", "in", "escape", "from"})
 _BEFORE_SIGN |= _PATTERNED
+_OPERATORS = _BEFORE_SIGN | _COMPARING | AFTER_CONDITION
+"""Words that may stand after a column."""
 _NEW_SIDE = frozenset({"and", "or", ",", "when", "then", "else", "->", "=>", "as", "from", "where"})
 _BEFORE_NOT = _NEW_SIDE - {"as", "from"} | {"case", "", "(", "[", "not", "!", "is"}
 
@@ -81,7 +83,8 @@ def _check_operand(token: Token, after: Sequence[Token], *, begins: bool) -> Non
     if token.word == "div" and begins:
         message = f"{token.source} stands between two values"
         raise ValueError(message)
-    if token.word == "interval" and after and after[0].kind in ("word", "name"):
+    is_name = bool(after) and (after[0].kind == "name" or (after[0].kind == "word" and after[0].word not in _OPERATORS))
+    if token.word == "interval" and is_name:
         message = f"{token.source} needs a number and a unit"
         raise ValueError(message)
 

@@ -386,3 +386,10 @@ def test_a_contract_is_known_by_what_it_says():
 def test_what_spark_reads_as_another_tree_than_the_one_that_was_judged_is_refused(check):
     with pytest.raises(ValueError, match=r"two ways|no built-in|between two|a number and a unit"):
         row_condition(check)
+
+
+@pytest.mark.parametrize(
+    "check", ["interval is null", "b > 1 and interval", "interval in (1, 2)", "isnull(a)", "a div 2 = 1"]
+)
+def test_a_word_that_may_be_a_column_or_a_function_is_one(check):
+    assert row_condition(check)
