@@ -269,6 +269,8 @@ def ask(error: object, method: str) -> object:
     try:
         return getattr(error, method)()
     except Exception:
+        # An error is being told already, whose own words are taken where this has none: an answer that fails, as it
+        # may in any way of a Java that has ended, must not take the place of what went wrong.
         return None
 
 

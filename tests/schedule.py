@@ -36,7 +36,7 @@ def is_left_out(item: pytest.Item, day: int) -> bool:
 
 def expected_seconds(item: pytest.Item) -> float:
     """How long the file of a test took when it was last noted."""
-    return _noted().get(file_of(item.nodeid), _UNKNOWN)
+    return _read_durations().get(file_of(item.nodeid), _UNKNOWN)
 
 
 def file_of(nodeid: str) -> str:
@@ -51,7 +51,7 @@ def record(reports: Iterable[Any]) -> None:
         if hasattr(report, "duration") and hasattr(report, "nodeid"):
             file = file_of(report.nodeid)
             took[file] = took.get(file, 0) + report.duration
-    noted = {**_noted(), **{file: round(seconds) for file, seconds in took.items()}}
+    noted = {**_read_durations(), **{file: round(seconds) for file, seconds in took.items()}}
     there = {file: seconds for file, seconds in noted.items() if (DURATIONS.parents[1] / file).exists()}
     DURATIONS.write_text(json.dumps(dict(sorted(there.items())), indent=1) + "\n", encoding="utf-8")
 
@@ -59,7 +59,7 @@ def record(reports: Iterable[Any]) -> None:
 _cache: dict[str, float] = {}
 
 
-def _noted() -> dict[str, float]:
+def _read_durations() -> dict[str, float]:
     if not _cache and DURATIONS.exists():
         _cache.update(json.loads(DURATIONS.read_text(encoding="utf-8")))
     return _cache

@@ -71,12 +71,12 @@ def groups(spark: SparkSession, paths: Sequence[str], source: FilesSource) -> Gr
         # what is no text is NULL to the parser, and comes through by what stands beside it
         lines = decode(lines.select(F.col("value").alias(TEXT), *place()), TEXT)
         lines = materialise(lines.withColumn(TEXT, F.regexp_replace(TEXT, "^\ufeff", "")))
-        return materialise(_parsed(lines, source.limits))
+        return materialise(_parse(lines, source.limits))
 
     return [(paths, scan)], []
 
 
-def _parsed(lines: DataFrame, limits: FileLimits) -> DataFrame:
+def _parse(lines: DataFrame, limits: FileLimits) -> DataFrame:
     keys = F.json_object_keys(TEXT)
     lowered = F.transform(keys, F.lower)
     code = (

@@ -119,7 +119,7 @@ class Scratch:
         path = self._folder / f"{self._made}{ending}"
         try:
             with path.open("wb") as file:
-                for chunk in self._counted(data, self._ratio * size):
+                for chunk in self._bound(data, self._ratio * size):
                     file.write(chunk)
         except Unreadable:
             path.unlink(missing_ok=True)
@@ -130,7 +130,7 @@ class Scratch:
             raise known(error) or StorageError(message) from error
         return str(path)
 
-    def _counted(self, data: Iterable[bytes], explained: int) -> Iterator[bytes]:
+    def _bound(self, data: Iterable[bytes], explained: int) -> Iterator[bytes]:
         for chunk in data:
             explained -= len(chunk)
             if explained < 0:

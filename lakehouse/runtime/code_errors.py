@@ -11,9 +11,9 @@ import linecache
 import re
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from lakehouse.foreign import ABOUT_CODE, MASK, first_line, mask, show_file
+from lakehouse.foreign import ABOUT_CODE, MASK, ask, first_line, mask, show_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,13 +54,11 @@ def _last(frames: list[tuple[str, int]], folder: Path) -> tuple[str, int] | None
     return own[-1] if own else None
 
 
-def _call_sites(error: Any) -> Iterator[str]:
+def _call_sites(error: BaseException) -> Iterator[str]:
     """Where the code made what failed, as Spark noted it; of SQL it notes none."""
-    try:
-        for context in error.getQueryContext():
-            yield from str(context.callSite()).splitlines()
-    except Exception:
-        return
+    contexts = ask(error, "getQueryContext")
+    for context in contexts if isinstance(contexts, list) else ():
+        yield from str(ask(context, "callSite") or "").splitlines()
 
 
 def _words(error: BaseException, file: Path) -> str:

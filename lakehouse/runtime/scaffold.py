@@ -18,7 +18,7 @@ from lakehouse.errors import ConfigError
 from lakehouse.lake.frame import quoted
 from lakehouse.runtime import suggest
 from lakehouse.runtime.suggest import in_quotes, plain, scalar
-from lakehouse.spec.appended import changing
+from lakehouse.spec.appended import find_changing_jobs
 from lakehouse.spec.base import JobName, TableName
 from lakehouse.spec.document import nearest
 from lakehouse.spec.project import Project
@@ -175,7 +175,7 @@ def _changed_by(wanted: Wanted, sample: Sample, root: Path) -> str | None:
     Raises:
         ConfigError: rows are to be appended, which takes a stream.
     """
-    writers = changing(root / "conf", {sample.of}) if sample.source is None else iter(())
+    writers = find_changing_jobs(root / "conf", {sample.of}) if sample.source is None else iter(())
     where, _, mode = next(writers, (None, "", ""))
     if where and wanted.mode == "append":
         message = f"{sample.of} is written by {where} with mode: {mode}, which changes rows, and append takes new ones"

@@ -33,7 +33,7 @@ def changed_sources(document: Document, folder: Path) -> list[Problem]:
     if not streams:
         return []
     problems = []
-    for where, table, mode in changing(folder, set(streams.values())):
+    for where, table, mode in find_changing_jobs(folder, set(streams.values())):
         for name in (name for name, read in streams.items() if read == table):
             message = (
                 f"{table} is written by {where} with mode: {mode}, which changes rows, and a stream takes appends "
@@ -43,7 +43,7 @@ def changed_sources(document: Document, folder: Path) -> list[Problem]:
     return problems
 
 
-def changing(folder: Path, tables: set[str]) -> Iterator[tuple[str, str, str]]:
+def find_changing_jobs(folder: Path, tables: set[str]) -> Iterator[tuple[str, str, str]]:
     """The jobs that write a table by more than appends: where that is said, the table and the mode."""
     for path in sorted(folder.glob("*.yaml")):
         try:

@@ -132,7 +132,7 @@ def _too_deep(pattern: str) -> str | None:
             groups[-1].calls += more - last.calls
             groups[-1].varies |= not re.fullmatch(r"\{\d+\}[+?]?", text)
             # what is repeated twice is not all taken at once, nor is what is lazy
-            groups[-1].goes_on = _unbounded(text) and not was_repeat
+            groups[-1].goes_on = _is_unbounded(text) and not was_repeat
         elif kind == "either":
             groups[-1].varies, groups[-1].parts = True, groups[-1].parts + 1
         elif kind is None:
@@ -147,7 +147,7 @@ def _calls(group: _Length, repeat: str) -> float:
     return group.calls if most <= 1 or not group.is_repeated_by_calls else most * max(group.calls, 1)
 
 
-def _unbounded(repeat: str) -> bool:
+def _is_unbounded(repeat: str) -> bool:
     return not repeat[1:].endswith("?") and (repeat[0] in "*+" or repeat.rstrip("+").endswith(",}"))
 
 
